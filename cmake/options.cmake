@@ -1,0 +1,57 @@
+# Compiler, warnings, sanitizers and the packages every layer may use.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+option(SLUICE_BUILD_TESTS "Build the tests" ON)
+option(SLUICE_BUILD_BENCH "Build the benchmarks of the parts" OFF)
+option(SLUICE_BUILD_EXAMPLES "Build examples and demo" ON)
+set(SLUICE_SANITIZE "" CACHE STRING "asan (with UBSan) | tsan | fuzz | empty")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(sluice_flags INTERFACE)
+target_compile_options(sluice_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual -Wnull-dereference
+  -Wimplicit-fallthrough -Wextra-semi -Wswitch-enum -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # -Wno-tsan: Asio uses atomic_thread_fence, which GCC's TSan does not model.
+  target_compile_options(sluice_flags INTERFACE -Wduplicated-cond -Wlogical-op -Wuseless-cast)
+endif()
+# A hardened binary, as distributions build theirs (RELIABILITY A22).
+if(SLUICE_SANITIZE STREQUAL "")
+  target_compile_options(sluice_flags INTERFACE -fstack-protector-strong -fcf-protection
+    $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  target_compile_definitions(sluice_flags INTERFACE _GLIBCXX_ASSERTIONS)
+  target_link_options(sluice_flags INTERFACE -Wl,-z,relro,-z,now)
+elseif(SLUICE_SANITIZE STREQUAL "asan")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(SLUICE_SANITIZE STREQUAL "tsan")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(sluice_flags INTERFACE -Wno-tsan)
+  endif()
+elseif(SLUICE_SANITIZE STREQUAL "fuzz")
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
+find_path(EXPECTED_INCLUDE tl/expected.hpp REQUIRED)

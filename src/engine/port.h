@@ -1,0 +1,98 @@
+// The engine's port: all that a gateway (or the embedded client) may know of the engine.
+//
+//   auto session = std::make_shared<MySession>();            // implements engine::Session
+//   const SessionId id = port.attach(session);
+//   RequestBatch batch;                                       // bytes + commands that view them
+//   batch.requests.push_back({.sequence = 1, .command = model::Push{…}});
+//   port.submit(id, std::move(batch));                        // from any thread, never blocks
+//   … session->on_replies({{1, Pushed{…}}}) on a thread of the engine, when it is durable …
+//   port.detach(id);                                          // replies still to come are dropped
+//
+// Requests of one session are applied in the order submitted. Replies carry the request's sequence
+// number and may come in another order: a PULL or AWAIT that waits is answered later, and a reply
+// that depends on nothing unsynced may overtake one that waits for the disk. A gateway whose
+// protocol has ordered replies puts them in order (gateway/native/session.h).
+#pragma once
+
+#include "base/bytes.h"
+#include "model/command.h"
+#include "model/reply.h"
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace sluice::engine {
+
+using SessionId = Strong<std::uint32_t, struct SessionIdTag>;
+
+/// Numbers a request within its session; chosen by the gateway, unique while outstanding.
+using Sequence = std::uint32_t;
+
+struct Request {
+  Sequence sequence = 0;
+  model::Command command;
+};
+
+/// What a session hands over at once. Movable; the views inside the commands point into `bytes`,
+/// `options` and `queue_lists`, none of which move their content when the batch is moved.
+struct RequestBatch {
+  Buffer bytes;
+  std::vector<Request> requests;
+  std::deque<model::PushOptions> options;               ///< Push::options points here.
+  std::deque<std::vector<ByteView>> queue_lists;        ///< Pull::queues points here.
+};
+
+struct SessionReply {
+  Sequence sequence = 0;
+  model::Answer answer;
+};
+
+/// A client's end of the port. Called on the engine's or the journal's thread: hand over to your own
+/// thread and return; never block, never throw.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual void on_replies(std::vector<SessionReply> replies) = 0;
+};
+
+/// Facts of the shell that the core does not know, for INFO, metrics and `sluice top`. Each may be
+/// read from any thread at any time; they are not a consistent cut.
+struct Counters {
+  std::atomic<std::uint64_t> commands_total{0};
+  std::atomic<std::uint64_t> syncs_total{0};
+  std::atomic<std::uint64_t> sync_microseconds_total{0};
+  std::atomic<std::uint64_t> written_bytes_total{0};
+  std::atomic<std::uint64_t> journal_bytes{0};
+  std::atomic<std::uint64_t> journal_segments{0};
+  std::atomic<std::uint64_t> cleaned_bytes_total{0};
+  std::atomic<std::uint64_t> disk_free_bytes{0};
+  std::atomic<bool> is_out_of_space{false};  ///< Pushes are refused with BUSY.
+};
+
+/// Copies a consistent state of the running log into a new directory. See Port::backup.
+struct BackupDone {
+  std::uint64_t bytes = 0;
+  std::uint64_t segments = 0;
+};
+
+class Port {
+ public:
+  virtual ~Port() = default;
+  /// The session is kept alive until detach(). Any thread.
+  virtual SessionId attach(std::shared_ptr<Session> session) = 0;
+  /// No call to the session starts after this returns… except one already under way. Waiting
+  /// requests are abandoned; jobs leased by replies that were dropped are released. Any thread.
+  virtual void detach(SessionId session) = 0;
+  /// Any thread; never blocks. Bounding what a session has outstanding is the gateway's duty.
+  virtual void submit(SessionId session, RequestBatch batch) = 0;
+  virtual const Counters& counters() const = 0;
+  /// Now as the engine sees it; to render ages and deadlines. Any thread.
+  virtual Now now() const = 0;
+  /// Copies the journal up to what is durable at some moment during the call into `directory`, which
+  /// must not exist. Blocks the caller, not the engine. Any thread but a session's callback.
+  virtual Result<BackupDone> backup(std::string directory) = 0;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,136 @@
+// Command: everything a client can ask of the core, as plain values. The gateways build these, the
+// core applies them. Views point into the bytes that travel with the request (engine/port.h) and
+// are only used during apply().
+#pragma once
+
+#include "model/job.h"
+#include "model/queue_policy.h"
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+namespace sluice::model {
+
+/// Names one request whose reply may come later. Opaque to the core; the engine routes by it.
+using Ticket = Strong<std::uint64_t, struct TicketTag>;
+
+struct Push {
+  ByteView queue;
+  ByteView type;
+  ByteView payload;
+  const PushOptions* options = nullptr;  ///< Null: everything by policy. Owned by the request.
+};
+
+/// Leases up to `count` ready jobs. The first queue that has one is served first.
+struct Pull {
+  const std::vector<ByteView>* queues = nullptr;  ///< Owned by the request; 1..pull_queues_max.
+  std::uint32_t count = 1;
+  Duration wait{0};                ///< 0: answer at once. duration_max: wait until abandoned.
+  std::optional<Duration> lease;   ///< Unset: the job's timeout.
+  ByteView worker;
+};
+
+struct Ack {
+  JobId id;
+  LeaseToken token;
+  ByteView result;
+};
+
+struct Fail {
+  JobId id;
+  LeaseToken token;
+  ByteView message;
+  std::optional<Duration> retry_after;  ///< Instead of the backoff.
+  bool dead = false;                    ///< No further attempt.
+};
+
+struct Release {
+  JobId id;
+  LeaseToken token;
+  Duration delay{0};
+};
+
+struct Extend {
+  JobId id;
+  LeaseToken token;
+  Duration lease;
+};
+
+struct Progress {
+  JobId id;
+  LeaseToken token;
+  std::uint8_t percent = 0;
+  ByteView note;
+};
+
+struct Cancel {
+  JobId id;
+};
+
+struct GetJob {
+  JobId id;
+};
+
+/// Replies with the job when it is final, or as it is when `wait` is over.
+struct Await {
+  JobId id;
+  Duration wait;
+};
+
+/// The client of a waiting Pull or Await left: forget the ticket, say nothing.
+struct Abandon {
+  Ticket ticket;
+};
+
+/// Jobs of one queue in one state, in list order, from `cursor` on.
+struct ListJobs {
+  ByteView queue;
+  std::optional<JobState> state;
+  ByteView type;              ///< Empty: any.
+  Duration older_than{0};     ///< Created at least this long ago.
+  Duration newer_than = duration_max;
+  JobId cursor;               ///< Only ids greater than this one; 0: from the start.
+  std::uint32_t count = 100;
+};
+
+struct SetQueue {
+  ByteView queue;
+  std::shared_ptr<const PolicyChange> change;
+};
+struct PauseQueue {
+  ByteView queue;
+  bool paused = true;
+};
+struct GetQueue {
+  ByteView queue;
+};
+struct ListQueues {};
+/// Removes every job that is not leased; dead and finished ones too.
+struct PurgeQueue {
+  ByteView queue;
+};
+/// Removes the queue. Refused with BUSY while jobs are leased, unless `force`.
+struct DeleteQueue {
+  ByteView queue;
+  bool force = false;
+};
+
+/// Dead jobs become ready again with a fresh attempt count. No ids: all of the queue.
+struct RedriveDead {
+  ByteView queue;
+  std::vector<JobId> ids;
+};
+struct DeleteDead {
+  ByteView queue;
+  std::vector<JobId> ids;
+};
+
+struct GetStats {};
+
+using Command =
+    std::variant<Push, Pull, Ack, Fail, Release, Extend, Progress, Cancel, GetJob, Await, Abandon,
+                 ListJobs, SetQueue, PauseQueue, GetQueue, ListQueues, PurgeQueue, DeleteQueue,
+                 RedriveDead, DeleteDead, GetStats>;
+
+}  // namespace sluice::model
