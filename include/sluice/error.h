@@ -41,22 +41,38 @@ enum class ErrorCode : std::uint8_t {
 /// The code as it travels and as logs show it: "STALE", "NOJOB", ….
 constexpr std::string_view name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::stale: return "STALE";
-    case ErrorCode::no_job: return "NOJOB";
-    case ErrorCode::no_queue: return "NOQUEUE";
-    case ErrorCode::busy: return "BUSY";
-    case ErrorCode::too_big: return "TOOBIG";
-    case ErrorCode::no_auth: return "NOAUTH";
-    case ErrorCode::no_perm: return "NOPERM";
-    case ErrorCode::arg: return "ARG";
-    case ErrorCode::exists: return "EXISTS";
-    case ErrorCode::unknown: return "ERR";
-    case ErrorCode::closed: return "CLOSED";
-    case ErrorCode::timed_out: return "TIMEDOUT";
-    case ErrorCode::cancelled: return "CANCELLED";
-    case ErrorCode::protocol: return "PROTOCOL";
-    case ErrorCode::io: return "IO";
-    case ErrorCode::corrupt: return "CORRUPT";
+    case ErrorCode::stale:
+      return "STALE";
+    case ErrorCode::no_job:
+      return "NOJOB";
+    case ErrorCode::no_queue:
+      return "NOQUEUE";
+    case ErrorCode::busy:
+      return "BUSY";
+    case ErrorCode::too_big:
+      return "TOOBIG";
+    case ErrorCode::no_auth:
+      return "NOAUTH";
+    case ErrorCode::no_perm:
+      return "NOPERM";
+    case ErrorCode::arg:
+      return "ARG";
+    case ErrorCode::exists:
+      return "EXISTS";
+    case ErrorCode::unknown:
+      return "ERR";
+    case ErrorCode::closed:
+      return "CLOSED";
+    case ErrorCode::timed_out:
+      return "TIMEDOUT";
+    case ErrorCode::cancelled:
+      return "CANCELLED";
+    case ErrorCode::protocol:
+      return "PROTOCOL";
+    case ErrorCode::io:
+      return "IO";
+    case ErrorCode::corrupt:
+      return "CORRUPT";
   }
   return "ERR";
 }
