@@ -25,6 +25,8 @@ class File {
   virtual Result<void> sync() = 0;
   /// Reserves blocks and extends the size to at least `size`; new bytes read as zero.
   virtual Result<void> allocate(std::uint64_t size) = 0;
+  /// Cuts the file to `size` bytes and gives the rest back to the file system.
+  virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() = 0;
   /// Drops clean cached pages, so that the next read comes from the device.
   virtual void forget_cache() = 0;
@@ -36,7 +38,8 @@ enum class OpenMode : std::uint8_t {
   read_only,
 };
 
-/// One directory of plain files. Names have no slash.
+/// One directory of plain files. Names have no slash. Any thread may call any method; a File
+/// belongs to one thread at a time, with the exception that File names.
 class Directory {
  public:
   virtual ~Directory() = default;
