@@ -1,4 +1,4 @@
-// awaitable<T>: the coroutine type of Sluice, Boost.Asio's own, so that every Asio operation can be
+// Awaitable<T>: the coroutine type of Sluice, Boost.Asio's own, so that every Asio operation can be
 // awaited in a handler. And sleep_for().
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <type_traits>
 #include <variant>
@@ -18,8 +19,8 @@ namespace sluice {
 namespace asio = boost::asio;
 
 /// A coroutine of the library and of its users. Starts when it is awaited or spawned.
-template <class T = void>
-using awaitable = boost::asio::awaitable<T>;
+template <class T>
+using Awaitable = boost::asio::awaitable<T>;
 
 /// What with_timeout() throws when the time is over. Everything that was cancelled from outside
 /// throws boost::system::system_error with asio::error::operation_aborted instead.
@@ -33,7 +34,7 @@ bool is_cancelled(const std::exception_ptr& error) noexcept;
 
 /// `co_await sleep_for(100ms);` suspends the coroutine, not the thread. Errors: operation_aborted
 /// when cancelled. Leaves nothing behind.
-awaitable<> sleep_for(std::chrono::steady_clock::duration duration);
+Awaitable<void> sleep_for(std::chrono::steady_clock::duration duration);
 
 namespace detail {
 
@@ -42,7 +43,7 @@ namespace detail {
 
 /// What a coroutine of T yields as a value: void becomes std::monostate.
 template <class T>
-using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using Yield = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 /// GCC 12 destroys a lambda temporary that owns something twice when it stands in the same
 /// expression as co_await. Callables that the kit takes in such places are checked: pass a named
