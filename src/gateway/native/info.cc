@@ -1,0 +1,141 @@
+// INFO: see info.h.
+#include "gateway/native/info.h"
+
+#include "model/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include <unistd.h>
+
+namespace sluice::native {
+namespace {
+
+using Out = std::back_insert_iterator<std::string>;
+
+void server_section(std::string& text, const InfoSources& from) {
+  const auto uptime =
+      std::chrono::duration_cast<std::chrono::seconds>(from.now - from.facts.started);
+  // Clients read redis_version to decide what they may ask for, and wait while loading is 1.
+  fmt::format_to(Out(text),
+                 "sluice_version:{}\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\n"
+                 "process_id:{}\r\naddress:{}\r\ndata_directory:{}\r\nsync:{}\r\n"
+                 "uptime_in_seconds:{}\r\nepoch:{}\r\n",
+                 from.facts.version,
+                 ::getpid(),
+                 from.facts.address,
+                 from.facts.data_directory,
+                 from.facts.sync,
+                 uptime.count(),
+                 from.stats.epoch);
+}
+
+void clients_section(std::string& text, const InfoSources& from) {
+  if (from.gateway == nullptr) return;
+  const GatewayCounters& gateway = *from.gateway;
+  fmt::format_to(Out(text),
+                 "connected_clients:{}\r\ntotal_connections_received:{}\r\n"
+                 "rejected_connections:{}\r\ntotal_net_input_bytes:{}\r\n"
+                 "total_net_output_bytes:{}\r\nslow_clients_closed:{}\r\n"
+                 "silent_clients_closed:{}\r\nundelivered_leases:{}\r\n",
+                 gateway.connections.load(),
+                 gateway.connections_total.load(),
+                 gateway.rejected_connections_total.load(),
+                 gateway.received_bytes_total.load(),
+                 gateway.sent_bytes_total.load(),
+                 gateway.slow_clients_closed_total.load(),
+                 gateway.silent_clients_closed_total.load(),
+                 gateway.undelivered_leases_total.load());
+}
+
+void memory_section(std::string& text, const InfoSources& from) {
+  fmt::format_to(Out(text), "used_memory:{}\r\n", from.stats.memory_bytes);
+}
+
+void persistence_section(std::string& text, const InfoSources& from) {
+  const engine::Counters& engine = from.engine;
+  fmt::format_to(Out(text),
+                 "loading:0\r\njournal_bytes:{}\r\njournal_segments:{}\r\nlive_bytes:{}\r\n"
+                 "written_bytes_total:{}\r\ncleaned_bytes_total:{}\r\nsyncs_total:{}\r\n"
+                 "sync_microseconds_total:{}\r\ndisk_free_bytes:{}\r\nout_of_space:{}\r\n",
+                 engine.journal_bytes.load(),
+                 engine.journal_segments.load(),
+                 from.stats.live_bytes,
+                 engine.written_bytes_total.load(),
+                 engine.cleaned_bytes_total.load(),
+                 engine.syncs_total.load(),
+                 engine.sync_microseconds_total.load(),
+                 engine.disk_free_bytes.load(),
+                 engine.is_out_of_space.load() ? 1 : 0);
+}
+
+void jobs_section(std::string& text, const InfoSources& from) {
+  fmt::format_to(Out(text), "queues:{}\r\n", from.stats.queues);
+  for (std::size_t i = 0; i < model::job_state_count; ++i) {
+    fmt::format_to(
+        Out(text), "{}:{}\r\n", model::name(static_cast<model::JobState>(i)), from.stats.jobs[i]);
+  }
+}
+
+void stats_section(std::string& text, const InfoSources& from) {
+  const model::Stats& stats = from.stats;
+  fmt::format_to(Out(text),
+                 "total_commands_processed:{}\r\npushed_total:{}\r\npulled_total:{}\r\n"
+                 "succeeded_total:{}\r\nfailed_total:{}\r\ndead_total:{}\r\n"
+                 "expired_leases_total:{}\r\n",
+                 from.engine.commands_total.load(),
+                 stats.pushed_total,
+                 stats.pulled_total,
+                 stats.succeeded_total,
+                 stats.failed_total,
+                 stats.dead_total,
+                 stats.expired_leases_total);
+}
+
+void replication_section(std::string& text, const InfoSources& /*from*/) {
+  text += "role:master\r\nconnected_slaves:0\r\n";
+}
+
+struct Section {
+  const char* title;
+  const char* name;
+  void (*write)(std::string&, const InfoSources&);
+};
+
+constexpr std::array<Section, 7> sections_of_info{{
+    {"Server", "server", server_section},
+    {"Clients", "clients", clients_section},
+    {"Memory", "memory", memory_section},
+    {"Persistence", "persistence", persistence_section},
+    {"Jobs", "jobs", jobs_section},
+    {"Stats", "stats", stats_section},
+    {"Replication", "replication", replication_section},
+}};
+
+bool is_everything(const std::string& section) {
+  return section == "all" || section == "everything" || section == "default";
+}
+
+}  // namespace
+
+std::string info_text(const InfoSources& sources, const std::vector<std::string>& sections) {
+  const bool has_all =
+      sections.empty() || std::any_of(sections.begin(), sections.end(), is_everything);
+  std::string text;
+  for (const Section& section : sections_of_info) {
+    const bool is_wanted =
+        has_all || std::find(sections.begin(), sections.end(), section.name) != sections.end();
+    if (!is_wanted) continue;
+    if (!text.empty()) text += "\r\n";
+    text += "# ";
+    text += section.title;
+    text += "\r\n";
+    section.write(text, sources);
+  }
+  return text;
+}
+
+}  // namespace sluice::native

@@ -1,0 +1,96 @@
+// Commands of the native protocol as engine requests: which words there are, what their arguments
+// mean, and what is said when they are wrong. The reference for users is docs/protocol.md.
+//
+// Everything is checked here that can be checked without knowing the state: counts, numbers, names,
+// sizes. A request that is refused leaves nothing behind in the batch that the engine would see.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "engine/port.h"
+#include "model/limits.h"
+#include "wire/resp/parser.h"
+
+#include <cstdint>
+#include <string>
+
+namespace sluice::native {
+
+/// The commands, those for the engine first.
+enum class Verb : std::uint8_t {
+  push,
+  pull,
+  ack,
+  fail,
+  release,
+  extend,
+  progress,
+  cancel,
+  job,
+  await,
+  jobs,
+  queue,
+  dead,
+  // Answered without the engine, or by more than it (conversation.h).
+  backup,
+  info,
+  ping,
+  echo,
+  hello,
+  auth,
+  select,
+  client,
+  command,
+  config,
+  quit,
+  reset,
+  unknown,
+};
+
+/// The verb of that name in upper or lower case; `unknown` if there is none.
+Verb find_verb(ByteView name);
+
+constexpr bool is_for_engine(Verb verb) {
+  return verb <= Verb::dead;
+}
+
+/// One line for a person: "ACK id token [RESULT bytes]". Empty for `unknown`.
+ByteView syntax(Verb verb);
+/// How many commands there are; verbs are numbered from 0.
+inline constexpr std::size_t verb_count = static_cast<std::size_t>(Verb::unknown);
+
+/// Turns arguments into requests of a batch. Remembers the last queue name that was found good, as
+/// most clients use one: so not two threads at a time.
+class Mapping {
+ public:
+  explicit Mapping(const model::Limits& limits) : limits_(limits) {}
+
+  /// Appends the request that `arguments` (name first, has_right_count) ask for; INFO too. Its
+  /// views point to where those of `arguments` point: the bytes go into `batch.bytes` afterwards.
+  /// Errors: ARG, TOOBIG.
+  Result<void> add(Verb verb,
+                   const resp::Arguments& arguments,
+                   engine::Sequence sequence,
+                   engine::RequestBatch& batch);
+
+  /// What to answer to a command that the parser skipped. Error TOOBIG or ARG.
+  static Error refused(const resp::Refusal& refusal);
+
+ private:
+  Result<void> push(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> pull(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> queue(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> dead(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> jobs(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> check_queue(ByteView name);
+
+  model::Limits limits_;
+  std::string good_queue_;
+};
+
+/// Whether the command may have `count` arguments, its name among them. Not for `unknown`.
+bool has_right_count(Verb verb, std::size_t count);
+/// "wrong number of arguments", with the syntax.
+Error wrong_count(Verb verb);
+
+}  // namespace sluice::native
