@@ -3,7 +3,7 @@
 //   CLI::App app("…");
 //   int exit_code = 0;
 //   sluice::cli::add_commands(app, exit_code);
-//   return sluice::cli::parse(app, argc, argv, exit_code);
+//   app.parse(argc, argv);  // 2 is the exit code for a CLI::ParseError
 //
 // Each subcommand is one .cc, registers itself with an add_…() below and does its work in the
 // callback that CLI11 runs while parsing. The layer uses include/sluice and base only: the command
@@ -19,9 +19,5 @@ namespace sluice::cli {
 /// Adds all subcommands to `app`. A subcommand that ran leaves its exit code in `exit_code`, which
 /// must outlive the parsing, and has said on stderr what went wrong.
 void add_commands(CLI::App& app, int& exit_code);
-
-/// Parses and thereby runs the subcommand. The code to end the process with: `exit_code`, 0 for
-/// --help, 2 for wrong arguments, which have been explained on stderr.
-int parse(CLI::App& app, int argc, const char* const* argv, const int& exit_code);
 
 }  // namespace sluice::cli

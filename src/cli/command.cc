@@ -8,7 +8,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <iostream>
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -26,18 +25,6 @@ void add_commands(CLI::App& app, int& exit_code) {
   add_bench(app, exit_code);
   add_backup(app, exit_code);
   add_version(app, exit_code);
-}
-
-int parse(CLI::App& app, int argc, const char* const* argv, const int& exit_code) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {  // --help and --version
-    return app.exit(asked);
-  } catch (const CLI::ParseError& wrong) {
-    app.exit(wrong, std::cout, std::cerr);
-    return static_cast<int>(ExitCode::usage);
-  }
-  return exit_code;
 }
 
 CLI::App* add_command(CLI::App& app,
