@@ -1,6 +1,5 @@
 """The server as a process: start, logs, permissions, one server per directory, signals, exit codes."""
 import json
-import os
 import pathlib
 import re
 import signal
@@ -9,11 +8,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import BINARY, Client, Closed, RespError, Server  # noqa: E402
+from harness import BINARY, Client, Closed, RespError, Server, eventually  # noqa: E402
 
 EX_UNAVAILABLE, EX_TEMPFAIL = 69, 75
 
@@ -52,14 +50,10 @@ class Start(unittest.TestCase):
     def test_json_lines_parse_and_carry_the_same(self):
         with Server(options=["--log-format", "json", "--log-level", "debug"], start=False) as server:
             server.spawn()
-            address = None
-            while address is None:
-                for line in list(server.lines):
-                    event = json.loads(line)
-                    if event["event"] == "listening":
-                        address = event["address"]
-                self.assertIsNone(server.process.poll(), server.output())
-            port = int(address.rsplit(":", 1)[1])
+            listening = eventually(lambda: [line for line in map(json.loads, list(server.lines))
+                                            if line["event"] == "listening"], 60)
+            self.assertTrue(listening, server.output())
+            port = int(listening[0]["address"].rsplit(":", 1)[1])
             Client(port)("PUSH", "mail", "t", "secret-payload")
             self.assertEqual(server.terminate(), 0)
             lines = [json.loads(line) for line in server.lines]
@@ -180,22 +174,13 @@ class Stop(unittest.TestCase):
         with Server(options=["--drain", "1h"]) as server:
             client = server.client()
             job = client("PUSH", "mail", "t", "x")
-            stopping = threading.Event()
-            threading.Thread(target=lambda: self.follow(server, stopping), daemon=True).start()
             server.process.send_signal(signal.SIGTERM)
-            self.assertTrue(stopping.wait(20))
+            self.assertTrue(eventually(lambda: "event=stopping" in server.output(), 20))
             if server.process.poll() is None:
                 server.process.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait_exit(20), 0)
             server.start()
             self.assertEqual(server.client().job(job)["state"], b"ready")
-
-    @staticmethod
-    def follow(server, stopping):
-        while not any("event=stopping" in line for line in list(server.lines)):
-            if server.process is None or server.process.poll() is not None:
-                break
-        stopping.set()
 
     def test_sighup_changes_nothing(self):
         with Server() as server:

@@ -1,0 +1,110 @@
+// The parts of the server put together.
+#include "server/wiring.h"
+
+#include "base/check.h"
+#include "engine/engine.h"
+#include "gateway/native/gateway.h"
+#include "io/posix.h"
+#include "server/data_user.h"
+
+#include <fmt/format.h>
+
+#include <future>
+#include <utility>
+
+namespace sluice::server {
+namespace {
+
+// A session that asks one thing and waits for the answer.
+class Question final : public engine::Session {
+ public:
+  void on_replies(std::vector<engine::SessionReply> replies) override {
+    for (engine::SessionReply& reply : replies)
+      answer_.set_value(std::move(reply.answer));
+  }
+
+  model::Answer wait() { return answer_.get_future().get(); }
+
+ private:
+  std::promise<model::Answer> answer_;
+};
+
+Ending ending_of(const Error& error, const std::string& data) {
+  if (error.code == ErrorCode::corrupt) {
+    return {ExitCode::corrupt,
+            fmt::format("{}; nothing was changed. `sluice check {}` lists all damage, with "
+                        "`--salvage NEW_DIR` it copies what is intact",
+                        error.message,
+                        data)};
+  }
+  if (const auto user = data_user(data)) {
+    return {
+        ExitCode::in_use,
+        fmt::format(
+            "{} is in use by process {}; stop that server or choose another --data", data, *user)};
+  }
+  return {ExitCode::disk_failure, error.message};
+}
+
+}  // namespace
+
+class Wiring::Impl {
+ public:
+  explicit Impl(const Config& config_) : config(config_) {}
+
+  const Config& config;
+  io::SystemClock clock;
+  std::unique_ptr<io::Directory> directory;
+  std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<native::Gateway> gateway;
+};
+
+Wiring::Wiring(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Wiring::~Wiring() = default;
+
+tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
+                                                           WiringEvents events) {
+  auto impl = std::make_unique<Impl>(config);
+  auto directory = io::open_directory(config.data);
+  if (!directory) return tl::unexpected(ending_of(directory.error(), config.data));
+  impl->directory = std::move(*directory);
+
+  engine::EngineOptions options;
+  options.limits = config.limits;
+  options.log = config.log;
+  options.sync = config.sync;
+  options.on_failure = std::move(events.on_failure);
+  options.on_progress = std::move(events.on_progress);
+  options.on_event = std::move(events.on_event);
+  auto engine = engine::Engine::open(*impl->directory, impl->clock, std::move(options));
+  if (!engine) {
+    impl->directory.reset();  // Our own lock would look like another server's.
+    return tl::unexpected(ending_of(engine.error(), config.data));
+  }
+  impl->engine = std::move(*engine);
+  return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
+}
+
+model::Stats Wiring::stats() {
+  auto question = std::make_shared<Question>();
+  const engine::SessionId session = impl_->engine->attach(question);
+  engine::RequestBatch batch;
+  batch.requests.push_back({1, model::GetStats{}});
+  impl_->engine->submit(session, std::move(batch));
+  const model::Answer answer = question->wait();
+  impl_->engine->detach(session);
+  const auto* stats = std::get_if<std::unique_ptr<model::Stats>>(&answer);
+  check(stats != nullptr);
+  return **stats;
+}
+
+const engine::Counters& Wiring::counters() const {
+  return impl_->engine->counters();
+}
+
+void Wiring::stop_engine() {
+  impl_->engine->stop();
+}
+
+}  // namespace sluice::server
