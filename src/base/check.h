@@ -12,7 +12,7 @@ namespace sluice {
 /// Prints where and aborts. Out of line of check() to keep the hot path small.
 [[noreturn, gnu::cold]] inline void broken(const boost::source_location& where) {
   std::fprintf(stderr, "%s:%u: invariant broken in %s\n", where.file_name(),
-               static_cast<unsigned>(where.line()), where.function_name());
+               where.line(), where.function_name());
   std::abort();
 }
 

@@ -78,9 +78,10 @@ struct Await {
   Duration wait;
 };
 
-/// The client of a waiting Pull or Await left: forget the ticket, say nothing.
+/// The client of these tickets left: forget what waits under them, say nothing.
 struct Abandon {
-  Ticket ticket;
+  Ticket first;
+  Ticket last;  ///< Included.
 };
 
 /// Jobs of one queue in one state, in list order, from `cursor` on.

@@ -26,9 +26,11 @@ struct Pushed {
 struct Extended {
   Time deadline;
 };
-/// PURGE, REDRIVE, DELETE: how many jobs.
+/// PURGE, REDRIVE, DELETE: how many jobs. Large ones are done in steps, so that nobody else waits:
+/// while there is `more`, the engine applies the same command again and adds up.
 struct Counted {
   std::uint64_t count = 0;
+  bool more = false;
 };
 
 /// One leased job. The core fills the facts of the lease; the engine reads the record at `home` and
@@ -67,6 +69,8 @@ struct JobInfo {
   std::string error;              ///< Of the last failure.
   std::string result;
   bool has_result = false;
+  Position result_at;  ///< For the engine, which reads the result from the log.
+  std::uint32_t result_bytes = 0;
   std::uint8_t progress_percent = 0;
   std::string progress_note;
   std::string unique_key;
@@ -90,6 +94,10 @@ struct QueueInfo {
   std::uint64_t dead_total = 0;
   std::uint64_t waiting_pulls = 0;          ///< Workers that wait for a job right now.
   Duration oldest_ready{0};                 ///< Age of the job at the head.
+  // For the engine, which reads from the record when that job was pushed.
+  Position oldest_ready_at;
+  std::uint32_t oldest_ready_bytes = 0;
+  Time now;
 };
 
 struct JobList {
@@ -127,6 +135,9 @@ using Answer = std::variant<Done, Nothing, Pushed, Extended, Counted, std::uniqu
 struct Reply {
   Ticket ticket;
   Answer answer;
+  /// What the answer says is durable once the log's durable end lies beyond this position; zero: it
+  /// may be said at once.
+  Position needs;
 };
 
 }  // namespace sluice::model

@@ -1,0 +1,271 @@
+// The core: the state machine of Sluice. A command goes in; facts to be made durable and replies
+// that may be given afterwards come out. No I/O, no clock, no threads, no randomness: the same
+// commands at the same times give the same bytes.
+//
+// What a caller does (engine/cycle.cc is the real one):
+//   out.open(log.frame(), log.open_frame());
+//   core.apply(command, ticket, now, out);          // or tick(), dispatch(), boot(), carry()
+//   log.close_frame();                            // everything one call wrote is one frame
+//   … each reply of out.replies once the log is durable beyond reply.needs …
+//
+// What carries everything: for any history and any cut of the log at a frame boundary, restoring the
+// frames before the cut gives the state the core had there (core_property_test.cc).
+//
+// Reading order: apply.cc (what each command does, in the order of a job's life: push, lease, ack),
+// lifecycle.cc (every change of state goes through there), queues.cc, views.cc (what people see),
+// recovery.cc (restore, boot, carry). One thread; not copyable.
+#pragma once
+
+#include "base/result.h"
+#include "core/facts.h"
+#include "core/job_list.h"
+#include "core/job_table.h"
+#include "core/timer_wheel.h"
+#include "model/command.h"
+#include "model/limits.h"
+#include "model/reply.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace sluice::core {
+
+/// Where one call of the core writes to.
+struct Output {
+  Buffer* facts = nullptr;
+  Position base;          ///< Of the first byte this call appends to `facts`.
+  std::size_t start = 0;  ///< facts->size() at that moment.
+  std::vector<model::Reply> replies;
+
+  void open(Buffer& frame, Position at) {
+    facts = &frame;
+    base = at;
+    start = frame.size();
+  }
+  Position here() const { return base.plus(facts->size() - start); }
+  /// Whether this call has written facts.
+  bool has_facts() const { return facts->size() != start; }
+};
+
+/// How carry() gets at bytes that are elsewhere in the log (results).
+class RecordReader {
+ public:
+  virtual Result<ByteView> read(Position at, std::size_t size) = 0;
+
+ protected:
+  ~RecordReader() = default;
+};
+
+struct Queue {
+  QueueIndex index = 0;
+  std::string name;
+  model::QueuePolicy policy;
+  Position home;
+  ReadyList ready;
+  std::array<JobList, model::job_state_count> lists;  ///< By state; ready has its own.
+  JobList pinned;  ///< Final jobs that set KEEP themselves: not subject to keep_max.
+  std::array<std::uint64_t, model::job_state_count> counts{};
+  std::uint64_t pushed_total = 0;
+  std::uint64_t pulled_total = 0;
+  std::uint64_t succeeded_total = 0;
+  std::uint64_t failed_total = 0;
+  std::uint64_t dead_total = 0;
+  std::map<std::uint64_t, model::Ticket> waiters;  ///< Pulls that wait here, by arrival.
+  bool is_signalled = false;                       ///< Is in Core::signalled_.
+
+  std::uint64_t unfinished() const;
+};
+
+class Core {
+ public:
+  Core(const model::Limits& limits, std::uint16_t partition);
+
+  // -- Recovery, in this order. ------------------------------------------------------------------
+  /// One frame of the log. Error `corrupt`: not understood.
+  Result<void> restore(Position at, ByteView frame);
+  /// Builds lists and timers. `wall` may be earlier than the log's last time: time never goes back.
+  Result<void> finish_restore();
+  /// Starts a new epoch. Leases keep what was left of them when the server went down, and at least
+  /// lease_grace, so that workers can come back.
+  void boot(Now now, Output& out);
+  /// The latest time in the log.
+  Time last_time() const { return time_; }
+
+  // -- Life. -------------------------------------------------------------------------------------
+  void apply(const model::Command& command, model::Ticket ticket, Now now, Output& out);
+  /// Does one thing that is due: false when nothing is, or `steps` (work budget) is used up.
+  bool tick(Now now, std::size_t& steps, Output& out);
+  /// Gives jobs that became ready to pulls that wait. Call after apply and tick; one frame.
+  void dispatch(Now now, Output& out);
+  /// How long until tick() has something to do; none: nothing is pending.
+  std::optional<Duration> until_next(Now now) const;
+
+  // -- Cleaning. ---------------------------------------------------------------------------------
+  /// Writes again what of this old frame is still the home of something that lives.
+  Result<void> carry(Position at, ByteView frame, RecordReader& reader, Output& out);
+  /// Counters that must survive when old segments go; the last frame of each cleaning.
+  void put_meta(Output& out) const;
+  std::uint64_t live_bytes() const { return live_bytes_; }
+  std::uint64_t memory_bytes() const;
+
+  /// The whole durable state as text, the same for equal states. For tests and the simulator.
+  std::string dump() const;
+  /// Checks every invariant between lists, counters, timers and tables. For tests; slow.
+  void check_invariants() const;
+
+ private:
+  struct PullWaiter {
+    std::vector<QueueIndex> queues;
+    std::uint32_t count = 1;
+    std::optional<Duration> lease;
+    std::string worker;
+    Time deadline = never;
+    std::uint64_t arrival = 0;
+  };
+  struct AwaitWaiter {
+    model::JobId id;
+    Time deadline = never;
+  };
+  struct HeldKey {
+    model::JobId job;
+    Time until = never;
+    Position home;
+  };
+  using KeyName = std::pair<QueueIndex, std::string>;
+  /// A job that just ended, for those that wait for it.
+  struct Settled {
+    model::JobId id;
+    bool has_succeeded = false;
+  };
+
+  // apply.cc: one overload per command.
+  void handle(const model::Push&, model::Ticket, Now, Output&);
+  void handle(const model::Pull&, model::Ticket, Now, Output&);
+  void handle(const model::Ack&, model::Ticket, Now, Output&);
+  void handle(const model::Fail&, model::Ticket, Now, Output&);
+  void handle(const model::Release&, model::Ticket, Now, Output&);
+  void handle(const model::Extend&, model::Ticket, Now, Output&);
+  void handle(const model::Progress&, model::Ticket, Now, Output&);
+  void handle(const model::Cancel&, model::Ticket, Now, Output&);
+  void handle(const model::Await&, model::Ticket, Now, Output&);
+  void handle(const model::Abandon&, model::Ticket, Now, Output&);
+  // queues.cc
+  void handle(const model::SetQueue&, model::Ticket, Now, Output&);
+  void handle(const model::PauseQueue&, model::Ticket, Now, Output&);
+  void handle(const model::PurgeQueue&, model::Ticket, Now, Output&);
+  void handle(const model::DeleteQueue&, model::Ticket, Now, Output&);
+  void handle(const model::RedriveDead&, model::Ticket, Now, Output&);
+  void handle(const model::DeleteDead&, model::Ticket, Now, Output&);
+  // views.cc
+  void handle(const model::GetJob&, model::Ticket, Now, Output&);
+  void handle(const model::ListJobs&, model::Ticket, Now, Output&);
+  void handle(const model::GetQueue&, model::Ticket, Now, Output&);
+  void handle(const model::ListQueues&, model::Ticket, Now, Output&);
+  void handle(const model::GetStats&, model::Ticket, Now, Output&);
+
+  // apply.cc: parts of a push and of a pull.
+  Result<Queue*> queue_for_push(const model::Push& push, Now now);
+  Result<void> check_push(const model::Push& push, const Queue* queue) const;
+  /// The answer that a held unique key gives; none: the push goes on.
+  std::optional<model::Answer> meet_unique(const model::Push& push, QueueIndex queue, Now now,
+                                           Slot& replaced) const;
+  Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
+  void take_options(const model::PushOptions& options, Slot slot, Now now);
+  bool make_room(Queue& queue, Now now, Output& out);
+  std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
+                                               std::uint32_t count, std::optional<Duration> lease,
+                                               ByteView worker, Now now, Output& out,
+                                               Position& needs);
+  void lease_job(Slot slot, std::optional<Duration> lease, ByteView worker, Now now, Output& out,
+                 model::Delivered& delivered);
+  /// The leased job of this token, or the error that says why not.
+  Result<Slot> leased(model::JobId id, model::LeaseToken token);
+
+  // lifecycle.cc: the only places where a job changes state.
+  void transition(Slot slot, JobChanged& changed, Output& out);
+  void assign(Slot slot, const JobChanged& changed);
+  void link(Slot slot);
+  void unlink(Slot slot);
+  void arm(Slot slot);
+  void disarm(Slot slot);
+  JobChanged change(Slot slot, model::JobState state, Now now) const;
+  void make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Output& out);
+  void finish(Slot slot, JobChanged& changed, Now now, Output& out);
+  void die(Slot slot, ByteView reason, bool is_error, Now now, Output& out);
+  void retry_or_die(Slot slot, ByteView message, std::optional<Duration> after, Now now,
+                    Output& out);
+  void settle(Now now, Output& out);
+  void settle_dependents(const Settled& settled, Now now, Output& out);
+  void dependency_ended(Slot slot, const Settled& settled, Now now, Output& out);
+  void start_waiting_job(Slot slot, Now now, Output& out);
+  void release_key(Slot slot, Output& out);
+  void remove_job(Slot slot, Output& out);
+  void forget_dependencies(Slot slot);
+  void keep_or_remove(Slot slot, Output& out);
+  void expire_timer(Slot slot, Now now, Output& out);
+
+  // queues.cc
+  Queue* find_queue(ByteView name);
+  Queue& make_queue(ByteView name, Output& out);
+  void put_queue_fact(Queue& queue, Output& out);
+  Result<Queue*> known_queue(ByteView name);
+  void signal(Queue& queue);
+  void drop_waiter(model::Ticket ticket);
+  std::uint64_t remove_up_to(Queue& queue, std::size_t budget, Output& out);
+  void redrive(Slot slot, Now now, Output& out);
+
+  // views.cc
+  std::unique_ptr<model::JobInfo> info(Slot slot) const;
+  model::QueueInfo info(const Queue& queue, Now now) const;
+  Slot first_listed(const Queue& queue, model::JobState state) const;
+  Slot next_listed(const Queue& queue, Slot slot) const;
+
+  // recovery.cc
+  Result<void> restore_fact(const Fact& fact, Position at);
+  Result<void> restore_record(const JobRecord& record, Position at);
+  void restore_queue(const QueuePut& put, Position at);
+  Queue& queue_slot(QueueIndex index);
+  Result<void> carry_job(const JobRecord& old, Slot slot, RecordReader& reader, Output& out);
+
+  void reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs = Position());
+  void refuse(model::Ticket ticket, Error error, Output& out);
+  /// Reads see what is not durable yet: their replies wait for it.
+  Position seen() const { return last_facts_; }
+  std::uint64_t draw() { return partition_bits_ | next_sequence_++; }
+
+  const model::Limits limits_;
+  const std::uint64_t partition_bits_;
+  JobTable jobs_;
+  TimerWheel timers_;       ///< Journal time.
+  TimerWheel wall_timers_;  ///< Calendar time: jobs pushed with AT.
+  std::vector<std::unique_ptr<Queue>> queues_;  ///< By index; null: free.
+  std::map<std::string, QueueIndex, std::less<>> queue_names_;
+  Queue* last_queue_ = nullptr;  ///< Found last; a batch of pushes names one queue.
+  std::map<KeyName, HeldKey> keys_;
+  std::set<std::pair<Time, KeyName>> key_ends_;
+  std::map<model::JobId, std::vector<model::JobId>> dependents_;
+  std::vector<Settled> settled_;
+  std::map<model::Ticket, PullWaiter> pulls_;
+  std::map<model::Ticket, AwaitWaiter> awaits_;
+  std::map<model::JobId, std::vector<model::Ticket>> awaited_;
+  std::set<std::pair<Time, model::Ticket>> wait_ends_;
+  std::vector<QueueIndex> signalled_;
+  std::uint64_t next_arrival_ = 0;
+  std::uint64_t epoch_ = 0;
+  std::uint64_t next_sequence_ = 1;  ///< Job ids and places in lists: never used twice.
+  std::uint64_t next_token_ = 0;
+  Time time_{};
+  Position last_facts_;  ///< Base of the last frame with facts.
+  std::uint64_t live_bytes_ = 0;
+  std::uint64_t details_bytes_ = 0;  ///< Heap of details, roughly.
+  std::uint64_t expired_leases_total_ = 0;
+};
+
+/// What a lease has left at least after a restart of the server.
+inline constexpr Duration lease_grace = std::chrono::seconds(10);
+
+}  // namespace sluice::core

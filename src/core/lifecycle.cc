@@ -1,0 +1,455 @@
+// Every change of a job's state, and what follows from it: lists, timers, counters, dependants,
+// unique keys, those who await.
+//
+// transition() is the one door: it writes the fact and does to memory exactly what recovery does
+// with that fact (assign), so the two cannot drift apart.
+#include "core/core.h"
+
+#include <algorithm>
+
+namespace sluice::core {
+namespace {
+
+using model::JobState;
+
+std::string id_text(model::JobId id) { return std::to_string(id.value); }
+
+/// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
+bool is_wall_timed(const Job& job, const Details* details) {
+  return job.state == JobState::scheduled && details != nullptr && details->at &&
+         details->at->time_since_epoch() == job.due.time_since_epoch();
+}
+
+std::size_t index_of(JobState state) { return static_cast<std::size_t>(state); }
+
+}  // namespace
+
+std::uint64_t Queue::unfinished() const {
+  return counts[index_of(JobState::scheduled)] + counts[index_of(JobState::waiting)] +
+         counts[index_of(JobState::ready)] + counts[index_of(JobState::leased)] +
+         counts[index_of(JobState::retry)];
+}
+
+// -- The door. -----------------------------------------------------------------------------------
+
+/// What a change to `state` says by default: nothing but the state and the time is new.
+JobChanged Core::change(Slot slot, JobState state, Now now) const {
+  const Job& job = jobs_[slot];
+  JobChanged changed;
+  changed.id = job.id;
+  changed.state = state;
+  changed.attempt = job.attempt;
+  changed.time = now.time;
+  return changed;
+}
+
+void Core::transition(Slot slot, JobChanged& changed, Output& out) {
+  unlink(slot);
+  const std::size_t result_offset = core::put_changed(*out.facts, changed);
+  if (changed.has_result) changed.result_at = out.base.plus(result_offset - out.start);
+  assign(slot, changed);
+  link(slot);
+}
+
+void Core::assign(Slot slot, const JobChanged& changed) {
+  Job& job = jobs_[slot];
+  job.state = changed.state;
+  job.attempt = changed.attempt;
+  job.order = changed.order;
+  job.due = changed.due;
+  if (changed.queue) job.queue = *changed.queue;
+  const bool has_news = changed.is_event || !changed.worker.empty() || !changed.note.empty() ||
+                        changed.has_result || changed.expires.has_value();
+  if (!has_news) return;
+  Details& details = jobs_.details(slot);
+  details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details.heap_bytes());
+  if (!changed.worker.empty()) details.worker = std::string(changed.worker);
+  if (changed.is_error) details.error = std::string(changed.note);
+  if (changed.has_result) {
+    details.has_result = true;
+    details.result_at = changed.result_at;
+    details.result_bytes = static_cast<std::uint32_t>(changed.result.size());
+  }
+  if (changed.expires) details.expires = *changed.expires;
+  if (changed.state != JobState::leased) {
+    details.progress_percent = 0;
+    details.progress_note.clear();
+  }
+  if (changed.is_event) {
+    constexpr std::size_t note_bytes = 512;  // The whole text is in `error`; history is bounded.
+    add_event(details, model::JobEvent{changed.time, changed.state, changed.attempt,
+                                       std::string(changed.worker),
+                                       std::string(changed.note.substr(0, note_bytes))});
+  }
+  details_bytes_ += details.heap_bytes();
+}
+
+// -- Lists, counters and timers. -----------------------------------------------------------------
+
+void Core::link(Slot slot) {
+  const Job& job = jobs_[slot];
+  Queue& queue = *queues_[job.queue];
+  ++queue.counts[index_of(job.state)];
+  if (job.state == JobState::ready) {
+    queue.ready.add(jobs_, slot);
+    if (!queue.waiters.empty()) signal(queue);
+  } else {
+    const Details* details = jobs_.details_if_any(slot);
+    const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
+                           details != nullptr && details->keep;
+    (is_pinned ? queue.pinned : queue.lists[index_of(job.state)]).push_back(jobs_, slot);
+  }
+  arm(slot);
+}
+
+void Core::unlink(Slot slot) {
+  const Job& job = jobs_[slot];
+  Queue& queue = *queues_[job.queue];
+  disarm(slot);
+  --queue.counts[index_of(job.state)];
+  if (job.state == JobState::ready) {
+    queue.ready.remove(jobs_, slot);
+    return;
+  }
+  const Details* details = jobs_.details_if_any(slot);
+  const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
+                         details != nullptr && details->keep;
+  (is_pinned ? queue.pinned : queue.lists[index_of(job.state)]).remove(jobs_, slot);
+}
+
+void Core::arm(Slot slot) {
+  const Job& job = jobs_[slot];
+  if (job.due == never) return;
+  (is_wall_timed(job, jobs_.details_if_any(slot)) ? wall_timers_ : timers_).add(slot);
+}
+
+void Core::disarm(Slot slot) {
+  const Job& job = jobs_[slot];
+  if (!TimerWheel::is_armed(job)) return;
+  (is_wall_timed(job, jobs_.details_if_any(slot)) ? wall_timers_ : timers_).remove(slot);
+}
+
+void Core::signal(Queue& queue) {
+  if (queue.is_signalled) return;
+  queue.is_signalled = true;
+  signalled_.push_back(queue.index);
+}
+
+// -- Ready, retry, final. ------------------------------------------------------------------------
+
+/// `note` goes into the history; without one the change is too ordinary to be kept there.
+void Core::make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Output& out) {
+  JobChanged changed = change(slot, JobState::ready, now);
+  changed.order = order;
+  changed.note = note;
+  changed.is_event = !note.empty();
+  if (Details* details = jobs_.details_if_any(slot)) {
+    details->ready_since = out.base;
+    if (details->ttl.count() != 0 && jobs_[slot].attempt == 0) {
+      if (details->expires == never) changed.expires = now.time + details->ttl;
+      changed.due = changed.expires.value_or(details->expires);
+    }
+  }
+  transition(slot, changed, out);
+}
+
+void Core::retry_or_die(Slot slot,
+                        ByteView message,
+                        std::optional<Duration> after,
+                        Now now,
+                        Output& out) {
+  const Job& job = jobs_[slot];
+  const Queue& queue = *queues_[job.queue];
+  const Details* details = jobs_.details_if_any(slot);
+  const std::uint32_t max_attempts = details != nullptr && details->max_attempts
+                                         ? *details->max_attempts
+                                         : queue.policy.max_attempts;
+  if (job.attempt >= max_attempts) return die(slot, message, true, now, out);
+  const model::Backoff& backoff =
+      details != nullptr && details->backoff ? *details->backoff : queue.policy.backoff;
+  JobChanged changed = change(slot, JobState::retry, now);
+  changed.order = draw();
+  changed.due =
+      now.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
+  changed.note = message;
+  changed.is_error = true;
+  transition(slot, changed, out);
+}
+
+/// The job will not run again by itself: dead here, or ready in the dead-letter queue.
+void Core::die(Slot slot, ByteView reason, bool is_error, Now now, Output& out) {
+  const Job& job = jobs_[slot];
+  Queue& queue = *queues_[job.queue];
+  ++queue.dead_total;
+  const std::string& target_name = queue.policy.dead_letter;
+  if (target_name.empty() || target_name == queue.name) {
+    JobChanged changed = change(slot, JobState::dead, now);
+    changed.note = reason;
+    changed.is_error = is_error;
+    return finish(slot, changed, now, out);
+  }
+  Queue* known = find_queue(target_name);
+  const Queue& target = known != nullptr ? *known : make_queue(target_name, out);
+  const std::string note = "dead-lettered from \"" + queue.name + "\" after attempt " +
+                           std::to_string(job.attempt) + ": " + std::string(reason);
+  release_key(slot, out);
+  JobChanged changed = change(slot, JobState::ready, now);
+  changed.attempt = 0;
+  changed.order = draw();
+  changed.queue = target.index;
+  changed.note = ByteView(note).substr(0, model::note_bytes_max);
+  changed.is_error = is_error;
+  forget_dependencies(slot);
+  transition(slot, changed, out);
+  if (Details* details = jobs_.details_if_any(slot)) details->ready_since = out.base;
+  settled_.push_back({job.id, false});
+}
+
+void Core::finish(Slot slot, JobChanged& changed, Now now, Output& out) {
+  const Queue& queue = *queues_[jobs_[slot].queue];
+  const Details* details = jobs_.details_if_any(slot);
+  const Duration keep = details != nullptr && details->keep ? *details->keep : queue.policy.keep;
+  changed.order = draw();
+  // Dead jobs stay until somebody decides; the others for their keep.
+  if (changed.state != JobState::dead) changed.due = now.time + keep;
+  forget_dependencies(slot);
+  transition(slot, changed, out);
+  release_key(slot, out);
+  settled_.push_back({changed.id, changed.state == JobState::succeeded});
+}
+
+// -- Those who waited for it. --------------------------------------------------------------------
+
+/// Works off settled_: dependants first (who may end in turn), then those who await, then keep.
+/// A list instead of recursion: a chain of a million jobs may die at once.
+void Core::settle(Now now, Output& out) {
+  for (std::size_t next = 0; next < settled_.size(); ++next) {
+    const Settled settled = settled_[next];
+    settle_dependents(settled, now, out);
+    const Slot slot = jobs_.find(settled.id);
+    if (slot == no_slot || !model::is_final(jobs_[slot].state)) continue;
+    if (const auto waiting = awaited_.find(settled.id); waiting != awaited_.end()) {
+      const std::vector<model::Ticket> tickets = waiting->second;
+      for (const model::Ticket ticket : tickets) {
+        reply(ticket, info(slot), out, out.base);
+        drop_waiter(ticket);
+      }
+    }
+    keep_or_remove(slot, out);
+  }
+  settled_.clear();
+}
+
+void Core::settle_dependents(const Settled& settled, Now now, Output& out) {
+  const auto found = dependents_.find(settled.id);
+  if (found == dependents_.end()) return;
+  const std::vector<model::JobId> waiting = std::move(found->second);
+  dependents_.erase(found);
+  for (const model::JobId id : waiting) {
+    const Slot slot = jobs_.find(id);
+    if (slot != no_slot && jobs_[slot].state == JobState::waiting) {
+      dependency_ended(slot, settled, now, out);
+    }
+  }
+}
+
+/// One of the jobs that `slot` waits for has ended.
+void Core::dependency_ended(Slot slot, const Settled& settled, Now now, Output& out) {
+  Details& details = jobs_.details(slot);
+  const auto waits_for =
+      std::find_if(details.waits_for.begin(), details.waits_for.end(),
+                   [&settled](const model::Dependency& each) { return each.id == settled.id; });
+  if (waits_for == details.waits_for.end()) return;
+  if (!settled.has_succeeded && !waits_for->any_outcome) {
+    const Slot other = jobs_.find(settled.id);
+    const std::string how =
+        other == no_slot || !model::is_final(jobs_[other].state)
+            ? "died"
+            : "is " + std::string(name(jobs_[other].state));
+    const std::string reason = "job " + id_text(settled.id) + ", which this job waited for, " + how;
+    return die(slot, reason, true, now, out);
+  }
+  core::put_dependency_met(*out.facts, {jobs_[slot].id, settled.id});
+  details.waits_for.erase(waits_for);
+  if (details.waits_for.empty()) start_waiting_job(slot, now, out);
+}
+
+void Core::start_waiting_job(Slot slot, Now now, Output& out) {
+  const Details& details = jobs_.details(slot);
+  JobChanged changed = change(slot, JobState::scheduled, now);
+  changed.order = draw();
+  changed.is_event = false;
+  if (details.at && *details.at > now.wall) {
+    changed.due = Time(details.at->time_since_epoch());
+  } else if (details.delay.count() > 0) {
+    changed.due = now.time + details.delay;
+  } else {
+    return make_ready(slot, changed.order, "the jobs it waited for are done", now, out);
+  }
+  transition(slot, changed, out);
+}
+
+/// A job that ends while it still waits: those it waited for need not tell it any more.
+void Core::forget_dependencies(Slot slot) {
+  Details* details = jobs_.details_if_any(slot);
+  if (details == nullptr || jobs_[slot].state != JobState::waiting) return;
+  for (const model::Dependency& dependency : details->waits_for) {
+    const auto others = dependents_.find(dependency.id);
+    if (others == dependents_.end()) continue;
+    std::erase(others->second, jobs_[slot].id);
+    if (others->second.empty()) dependents_.erase(others);
+  }
+}
+
+void Core::release_key(Slot slot, Output& out) {
+  const Details* details = jobs_.details_if_any(slot);
+  if (details == nullptr || details->unique_key.empty()) return;
+  const KeyName name(jobs_[slot].queue, details->unique_key);
+  const auto held = keys_.find(name);
+  // A key with a window outlives its job; one that was given to another job is not ours.
+  if (held == keys_.end() || held->second.job != jobs_[slot].id || held->second.until != never) {
+    return;
+  }
+  core::put_key_gone(*out.facts, name.first, name.second);
+  keys_.erase(held);
+}
+
+/// A finished job whose keep is zero goes at once; otherwise the oldest beyond keep_max go.
+void Core::keep_or_remove(Slot slot, Output& out) {
+  const Job& job = jobs_[slot];
+  if (job.state == JobState::dead) return;
+  const Queue& queue = *queues_[job.queue];
+  const Details* details = jobs_.details_if_any(slot);
+  if (details != nullptr && details->keep) {
+    if (details->keep->count() == 0) remove_job(slot, out);
+    return;
+  }
+  if (queue.policy.keep.count() == 0) return remove_job(slot, out);
+  const JobList& kept = queue.lists[index_of(job.state)];
+  while (kept.size() > queue.policy.keep_max) remove_job(kept.head(), out);
+}
+
+void Core::remove_job(Slot slot, Output& out) {
+  const Job& job = jobs_[slot];
+  core::put_gone(*out.facts, job.id);
+  unlink(slot);
+  live_bytes_ -= std::min<std::uint64_t>(live_bytes_, job.record_bytes);
+  if (const Details* details = jobs_.details_if_any(slot)) {
+    details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details->heap_bytes());
+  }
+  jobs_.remove(slot);
+}
+
+// -- Time. ---------------------------------------------------------------------------------------
+
+bool Core::tick(Now now, std::size_t& steps, Output& out) {
+  time_ = std::max(time_, now.time);
+  now.time = time_;
+  const std::int64_t wall = now.wall.time_since_epoch().count();
+  if (wall < wall_timers_.elapsed()) wall_timers_.rewind(wall);
+  if (!wait_ends_.empty() && wait_ends_.begin()->first <= now.time && steps > 0) {
+    --steps;
+    const model::Ticket ticket = wait_ends_.begin()->second;
+    const auto await = awaits_.find(ticket);
+    if (await == awaits_.end()) {
+      reply(ticket, model::Nothing{}, out);
+    } else if (const Slot slot = jobs_.find(await->second.id); slot != no_slot) {
+      reply(ticket, info(slot), out, seen());
+    } else {
+      refuse(ticket,
+             {ErrorCode::no_job, "job " + id_text(await->second.id) + " is gone"}, out);
+    }
+    drop_waiter(ticket);
+    return true;
+  }
+  if (!key_ends_.empty() && key_ends_.begin()->first <= now.time && steps > 0) {
+    --steps;
+    const KeyName name = key_ends_.begin()->second;
+    core::put_key_gone(*out.facts, name.first, name.second);
+    keys_.erase(name);
+    key_ends_.erase(key_ends_.begin());
+    last_facts_ = out.base;
+    return true;
+  }
+  Slot slot = timers_.pop(now.time.time_since_epoch().count(), steps);
+  if (slot == no_slot) slot = wall_timers_.pop(wall, steps);
+  if (slot == no_slot) return false;
+  expire_timer(slot, now, out);
+  if (!settled_.empty()) settle(now, out);
+  if (out.has_facts()) last_facts_ = out.base;
+  return true;
+}
+
+void Core::expire_timer(Slot slot, Now now, Output& out) {
+  Job& job = jobs_[slot];
+  switch (job.state) {
+    case JobState::scheduled:
+    case JobState::retry: make_ready(slot, draw(), {}, now, out); break;
+    case JobState::ready: {
+      JobChanged changed = change(slot, JobState::expired, now);
+      changed.note = "its ttl ran out before it was started";
+      finish(slot, changed, now, out);
+      break;
+    }
+    case JobState::leased: {
+      ++expired_leases_total_;
+      const Queue& queue = *queues_[job.queue];
+      const Details* details = jobs_.details_if_any(slot);
+      const std::uint32_t max_attempts = details != nullptr && details->max_attempts
+                                             ? *details->max_attempts
+                                             : queue.policy.max_attempts;
+      const std::string reason = "the lease expired: no word from worker \"" +
+                                 (details == nullptr ? std::string() : details->worker) + "\"";
+      if (job.attempt >= max_attempts) {
+        die(slot, reason, true, now, out);
+      } else {
+        make_ready(slot, job.id.value, reason, now, out);
+      }
+      break;
+    }
+    case JobState::succeeded:
+    case JobState::cancelled:
+    case JobState::expired: remove_job(slot, out); break;
+    case JobState::waiting:
+    case JobState::dead: check(false);
+  }
+}
+
+std::optional<Duration> Core::until_next(Now now) const {
+  std::optional<std::int64_t> soonest;
+  const auto consider = [&soonest](std::int64_t wait) {
+    if (!soonest || wait < *soonest) soonest = wait;
+  };
+  const std::int64_t time = std::max(time_, now.time).time_since_epoch().count();
+  if (const auto next = timers_.next()) consider(*next - time);
+  if (const auto next = wall_timers_.next()) consider(*next - now.wall.time_since_epoch().count());
+  if (!wait_ends_.empty()) consider(wait_ends_.begin()->first.time_since_epoch().count() - time);
+  if (!key_ends_.empty()) consider(key_ends_.begin()->first.time_since_epoch().count() - time);
+  if (!soonest) return std::nullopt;
+  return Duration(std::max<std::int64_t>(*soonest, 0));
+}
+
+/// Serves the pulls that wait on queues which got ready jobs, in the order in which they came.
+void Core::dispatch(Now now, Output& out) {
+  time_ = std::max(time_, now.time);
+  now.time = time_;
+  for (std::size_t next = 0; next < signalled_.size(); ++next) {
+    if (queues_[signalled_[next]] == nullptr) continue;
+    Queue& queue = *queues_[signalled_[next]];
+    queue.is_signalled = false;
+    while (!queue.waiters.empty() && queue.ready.size() > 0 && !queue.policy.paused) {
+      const model::Ticket ticket = queue.waiters.begin()->second;
+      const PullWaiter waiter = pulls_.at(ticket);
+      drop_waiter(ticket);
+      Position needs;
+      std::unique_ptr<model::Delivered> delivered = lease_jobs(
+          waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
+      check(delivered != nullptr);
+      reply(ticket, std::move(delivered), out, needs);
+    }
+  }
+  signalled_.clear();
+  if (out.has_facts()) last_facts_ = out.base;
+}
+
+}  // namespace sluice::core

@@ -1,0 +1,341 @@
+// From facts to state and back: restore, the start of an epoch, and what cleaning carries forward.
+//
+// restore() must accept facts about objects it does not know: cleaning removes segments from the
+// front, so the log may begin with changes to a job whose whole record now stands further behind (or
+// which is gone). Such facts say nothing that still counts.
+#include "core/core.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace sluice::core {
+
+using model::JobState;
+
+Core::Core(const model::Limits& limits, std::uint16_t partition)
+    : limits_(limits),
+      partition_bits_(std::uint64_t{partition} << 48),
+      timers_(jobs_, 0),
+      wall_timers_(jobs_, 0) {}
+
+// -- Restore. ------------------------------------------------------------------------------------
+
+Result<void> Core::restore(Position at, ByteView frame) {
+  FactReader facts(frame, at);
+  while (!facts.at_end()) {
+    const Position position = facts.position();
+    Result<Fact> fact = facts.next();
+    if (!fact) return tl::unexpected<Error>(fact.error());
+    if (Result<void> restored = restore_fact(*fact, position); !restored) return restored;
+  }
+  last_facts_ = at;
+  return {};
+}
+
+Result<void> Core::restore_fact(const Fact& fact, Position at) {
+  if (const auto* record = std::get_if<JobRecord>(&fact)) return restore_record(*record, at);
+  const auto saw = [this](std::uint64_t sequence) {
+    constexpr std::uint64_t counter_bits = (std::uint64_t{1} << 48) - 1;
+    next_sequence_ = std::max(next_sequence_, (sequence & counter_bits) + 1);
+  };
+  if (const auto* changed = std::get_if<JobChanged>(&fact)) {
+    time_ = std::max(time_, changed->time);
+    saw(changed->id.value);
+    if (changed->state != JobState::leased) saw(changed->order);
+    if (const Slot slot = jobs_.find(changed->id); slot != no_slot) assign(slot, *changed);
+  } else if (const auto* gone = std::get_if<JobGone>(&fact)) {
+    saw(gone->id.value);
+    if (const Slot slot = jobs_.find(gone->id); slot != no_slot) {
+      live_bytes_ -= std::min<std::uint64_t>(live_bytes_, jobs_[slot].record_bytes);
+      jobs_.remove(slot);
+    }
+  } else if (const auto* put = std::get_if<QueuePut>(&fact)) {
+    restore_queue(*put, at);
+  } else if (const auto* queue_gone = std::get_if<QueueGone>(&fact)) {
+    if (queue_gone->queue < queues_.size() && queues_[queue_gone->queue] != nullptr) {
+      queue_names_.erase(queues_[queue_gone->queue]->name);
+      queues_[queue_gone->queue].reset();
+    }
+  } else if (const auto* held = std::get_if<KeyHeld>(&fact)) {
+    keys_[KeyName(held->queue, std::string(held->key))] = HeldKey{held->job, held->until, at};
+  } else if (const auto* key_gone = std::get_if<KeyGone>(&fact)) {
+    keys_.erase(KeyName(key_gone->queue, std::string(key_gone->key)));
+  } else if (const auto* meta = std::get_if<Meta>(&fact)) {
+    epoch_ = std::max(epoch_, meta->epoch);
+    next_sequence_ = std::max(next_sequence_, meta->next_sequence);
+    time_ = std::max(time_, meta->time);
+  } else if (const auto* met = std::get_if<DependencyMet>(&fact)) {
+    const Slot slot = jobs_.find(met->job);
+    Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
+    if (details != nullptr) {
+      std::erase_if(details->waits_for, [met](const model::Dependency& each) {
+        return each.id == met->dependency;
+      });
+    }
+  }
+  return {};
+}
+
+Result<void> Core::restore_record(const JobRecord& record, Position at) {
+  Slot slot = jobs_.find(record.id);
+  if (slot == no_slot) {
+    slot = jobs_.add(record.id);
+  } else {
+    live_bytes_ -= std::min<std::uint64_t>(live_bytes_, jobs_[slot].record_bytes);
+    if (Details* old = jobs_.details_if_any(slot)) old->reset();
+  }
+  Job& job = jobs_[slot];
+  job.home = at;
+  job.due = record.due;
+  job.order = record.order;
+  job.queue = record.queue;
+  job.record_bytes = record.record_bytes;
+  job.attempt = record.attempt;
+  job.state = record.state;
+  job.priority = record.priority;
+  live_bytes_ += record.record_bytes;
+  time_ = std::max(time_, record.created);
+  constexpr std::uint64_t counter_bits = (std::uint64_t{1} << 48) - 1;
+  next_sequence_ = std::max(next_sequence_, (record.id.value & counter_bits) + 1);
+  if (record.state != JobState::leased) {
+    next_sequence_ = std::max(next_sequence_, (record.order & counter_bits) + 1);
+  }
+  queue_slot(record.queue);
+  if (record.details.empty()) return {};
+  // The details stand at the end of the record.
+  const Position details_at = at.plus(record.record_bytes - record.details.size());
+  return read_details(record.details, details_at, jobs_.details(slot));
+}
+
+void Core::restore_queue(const QueuePut& put, Position at) {
+  Queue& queue = queue_slot(put.queue);
+  if (queue.name != put.name) {
+    if (!queue.name.empty()) queue_names_.erase(queue.name);
+    queue.name = std::string(put.name);
+    queue_names_.emplace(queue.name, put.queue);
+  }
+  queue.policy = put.policy;
+  queue.home = at;
+}
+
+/// The queue of this index, made (without a name) if there is none: a job's record may come before
+/// its queue's, which cleaning has moved to the end of the log.
+Queue& Core::queue_slot(QueueIndex index) {
+  if (index >= queues_.size()) queues_.resize(index + 1);
+  if (queues_[index] == nullptr) {
+    queues_[index] = std::make_unique<Queue>();
+    queues_[index]->index = index;
+  }
+  return *queues_[index];
+}
+
+Result<void> Core::finish_restore() {
+  details_bytes_ = 0;
+  std::map<std::pair<QueueIndex, JobList*>, std::vector<Slot>> stragglers;
+  std::map<QueueIndex, std::vector<Slot>> ready_stragglers;
+  Error broken;
+  jobs_.for_each([&](Slot slot) {
+    Job& job = jobs_[slot];
+    Queue& queue = *queues_[job.queue];
+    if (queue.name.empty()) {
+      broken = {ErrorCode::corrupt, "job " + std::to_string(job.id.value) + " is in queue number " +
+                                        std::to_string(job.queue) + ", of which the log has no record"};
+      return;
+    }
+    const Details* details = jobs_.details_if_any(slot);
+    if (details != nullptr) details_bytes_ += details->heap_bytes();
+    if (job.state == JobState::waiting && details != nullptr) {
+      for (const model::Dependency& each : details->waits_for) {
+        dependents_[each.id].push_back(job.id);
+      }
+    }
+    ++queue.counts[static_cast<std::size_t>(job.state)];
+    if (job.state == JobState::ready) {
+      if (queue.ready.accepts(jobs_, slot)) {
+        queue.ready.add(jobs_, slot);
+      } else {
+        ready_stragglers[job.queue].push_back(slot);
+      }
+      return;
+    }
+    const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
+                           details != nullptr && details->keep;
+    JobList& list =
+        is_pinned ? queue.pinned : queue.lists[static_cast<std::size_t>(job.state)];
+    if (list.accepts(jobs_, slot)) {
+      list.push_back(jobs_, slot);
+    } else {
+      stragglers[{job.queue, &list}].push_back(slot);
+    }
+  });
+  if (!broken.message.empty()) return tl::unexpected<Error>(broken);
+  for (auto& [where, slots] : stragglers) where.second->merge(jobs_, slots);
+  for (auto& [index, slots] : ready_stragglers) queues_[index]->ready.merge(jobs_, slots);
+  for (std::unique_ptr<Queue>& queue : queues_) {
+    if (queue != nullptr && queue->name.empty()) queue.reset();
+  }
+  for (const auto& [name, held] : keys_) {
+    if (held.until != never) key_ends_.emplace(held.until, name);
+  }
+  timers_.rewind(time_.time_since_epoch().count());
+  jobs_.for_each([this](Slot slot) { arm(slot); });
+  return {};
+}
+
+void Core::boot(Now now, Output& out) {
+  const Duration down = std::max(now.time - time_, Duration{0});
+  time_ = std::max(time_, now.time);
+  now.time = time_;
+  ++epoch_;
+  next_token_ = 1;
+  put_meta(out);
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (queue == nullptr) continue;
+    const JobList& leased_jobs = queue->lists[static_cast<std::size_t>(JobState::leased)];
+    for (Slot slot = leased_jobs.head(); slot != no_slot; slot = jobs_[slot].next) {
+      Job& job = jobs_[slot];
+      JobChanged changed = change(slot, JobState::leased, now);
+      changed.order = job.order;
+      changed.due = std::max(job.due + down, now.time + lease_grace);
+      changed.is_event = false;
+      disarm(slot);
+      core::put_changed(*out.facts, changed);
+      job.due = changed.due;
+      arm(slot);
+    }
+  }
+  last_facts_ = out.base;
+}
+
+void Core::put_meta(Output& out) const {
+  core::put_meta(*out.facts, Meta{epoch_, next_sequence_, time_});
+}
+
+// -- Cleaning. -----------------------------------------------------------------------------------
+
+Result<void> Core::carry(Position at, ByteView frame, RecordReader& reader, Output& out) {
+  FactReader facts(frame, at);
+  while (!facts.at_end()) {
+    const Position position = facts.position();
+    Result<Fact> fact = facts.next();
+    if (!fact) return tl::unexpected<Error>(fact.error());
+    if (const auto* record = std::get_if<JobRecord>(&*fact)) {
+      const Slot slot = jobs_.find(record->id);
+      if (slot == no_slot || jobs_[slot].home != position) continue;
+      if (Result<void> carried = carry_job(*record, slot, reader, out); !carried) return carried;
+    } else if (const auto* put = std::get_if<QueuePut>(&*fact)) {
+      const bool lives = put->queue < queues_.size() && queues_[put->queue] != nullptr &&
+                         queues_[put->queue]->home == position;
+      if (lives) put_queue_fact(*queues_[put->queue], out);
+    } else if (const auto* held = std::get_if<KeyHeld>(&*fact)) {
+      const auto key = keys_.find(KeyName(held->queue, std::string(held->key)));
+      if (key == keys_.end() || key->second.home != position) continue;
+      key->second.home = out.here();
+      put_key(*out.facts, {held->queue, held->key, key->second.job, key->second.until});
+    }
+  }
+  if (out.has_facts()) last_facts_ = out.base;
+  return {};
+}
+
+Result<void> Core::carry_job(const JobRecord& old, Slot slot, RecordReader& reader, Output& out) {
+  Job& job = jobs_[slot];
+  Details* details = jobs_.details_if_any(slot);
+  Buffer encoded;
+  if (details != nullptr) {
+    ByteView result;
+    if (details->has_result) {
+      Result<ByteView> bytes = reader.read(details->result_at, details->result_bytes);
+      if (!bytes) return tl::unexpected<Error>(bytes.error());
+      result = *bytes;
+    }
+    put_details(encoded, *details, result);
+  }
+  JobRecord record = old;
+  record.queue = job.queue;
+  record.state = job.state;
+  record.attempt = job.attempt;
+  record.order = job.order;
+  record.due = job.due;
+  record.details = encoded.view();
+  live_bytes_ -= std::min<std::uint64_t>(live_bytes_, job.record_bytes);
+  job.home = out.here();
+  job.record_bytes = core::put_job(*out.facts, record);
+  live_bytes_ += job.record_bytes;
+  if (details != nullptr && details->has_result) {
+    // The result is the last of the details, and those are the last of the record.
+    details->result_at = job.home.plus(job.record_bytes - details->result_bytes);
+  }
+  return {};
+}
+
+// -- For tests. ----------------------------------------------------------------------------------
+
+std::string Core::dump() const {
+  std::ostringstream text;
+  const auto ms = [](Time time) {
+    return time == never ? std::string("-") : std::to_string(time.time_since_epoch().count());
+  };
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (queue == nullptr) continue;
+    Buffer policy;
+    put_policy(policy, queue->policy);
+    text << "queue " << queue->index << ' ' << queue->name << ' '
+         << std::hash<std::string_view>{}(policy.view()) << '\n';
+  }
+  jobs_.for_each([&](Slot slot) {
+    const Job& job = jobs_[slot];
+    text << "job " << job.id.value << " queue=" << job.queue << ' ' << name(job.state)
+         << " attempt=" << job.attempt << " priority=" << int{job.priority}
+         << " order=" << job.order << " due=" << ms(job.due);
+    if (const Details* details = jobs_.details_if_any(slot)) {
+      Buffer encoded;
+      put_details(encoded, *details, std::string(details->result_bytes, 'r'));
+      if (!encoded.empty()) text << " details=" << std::hash<std::string_view>{}(encoded.view());
+    }
+    text << '\n';
+  });
+  for (const auto& [key, held] : keys_) {
+    text << "key " << key.first << ' ' << key.second << ' ' << held.job.value << ' '
+         << ms(held.until) << '\n';
+  }
+  return text.str();
+}
+
+void Core::check_invariants() const {
+  std::size_t jobs = 0;
+  std::size_t timers = 0;
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (queue == nullptr) continue;
+    check(queue_names_.at(queue->name) == queue->index);
+    std::uint64_t final_listed = queue->pinned.size();
+    std::uint64_t final_counted = 0;
+    for (std::size_t index = 0; index < model::job_state_count; ++index) {
+      const auto state = static_cast<JobState>(index);
+      jobs += queue->counts[index];
+      if (state == JobState::ready) {
+        check(queue->ready.size() == queue->counts[index]);
+      } else if (model::is_final(state)) {
+        final_listed += queue->lists[index].size();
+        final_counted += queue->counts[index];
+      } else {
+        check(queue->lists[index].size() == queue->counts[index]);
+      }
+    }
+    check(final_listed == final_counted);
+  }
+  check(jobs == jobs_.size());
+  jobs_.for_each([&](Slot slot) {
+    const Job& job = jobs_[slot];
+    check(TimerWheel::is_armed(job) == (job.due != never));
+    if (job.due != never) ++timers;
+    if (job.state != JobState::waiting) return;
+    for (const model::Dependency& each : jobs_.details_if_any(slot)->waits_for) {
+      const auto& waiting = dependents_.at(each.id);
+      check(std::find(waiting.begin(), waiting.end(), job.id) != waiting.end());
+    }
+  });
+  check(timers == timers_.size() + wall_timers_.size());
+}
+
+}  // namespace sluice::core

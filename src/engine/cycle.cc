@@ -1,0 +1,328 @@
+// Cycle: one turn of the engine, in the order in which things happen to a job.
+#include "engine/cycle.h"
+
+#include "base/check.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::engine {
+namespace {
+
+/// A batch smaller than this is written by the engine itself when nothing else waits: handing it to
+/// another thread and back costs two wake-ups of about 25 µs each, more than the write saves.
+constexpr std::size_t inline_batch_bytes = 32u << 10;
+/// Facts that nobody waits for (leases) are written at the latest this long after they arose.
+constexpr Duration lazy_write = std::chrono::milliseconds(20);
+/// … or when there are so many of them.
+constexpr std::size_t lazy_write_bytes = 1u << 20;
+/// Timers fired and cleaning done per turn, so that no turn takes long.
+constexpr std::size_t timer_steps = 10'000;
+constexpr std::size_t clean_step_bytes = 128u << 10;
+/// Cleaning waits while so much is not yet handed to the disk.
+constexpr std::size_t clean_backlog_bytes = 8u << 20;
+
+}  // namespace
+
+Cycle::Cycle(journal::Log& log,
+             std::unique_ptr<core::Core> core,
+             Committer* committer,
+             const EngineOptions& options,
+             Counters& counters,
+             Send send)
+    : log_(log),
+      core_(std::move(core)),
+      committer_(committer),
+      options_(options),
+      counters_(counters),
+      send_(std::move(send)),
+      answers_(log, options.on_event) {}
+
+Result<void> Cycle::boot(Now now) {
+  frame([&] { core_->boot(now, out_); });
+  finish(write_batch(log_, log_.seal(), journal::Sync::yes));
+  if (failure_) return tl::unexpected<Error>(*failure_);
+  last_sync_ = now.time;
+  return {};
+}
+
+// -- Applying. -----------------------------------------------------------------------------------
+
+/// Runs one call of the core; what it writes becomes one frame of the log.
+template <class Call>
+void Cycle::frame(Call call) {
+  const Position base = log_.open_frame();
+  out_.open(log_.frame(), base);
+  call();
+  const std::size_t written = log_.frame().size() - out_.start;
+  if (log_.close_frame()) appended_ += written;
+  for (model::Reply& reply : out_.replies) {
+    answers_.complete(reply.answer);
+    fresh_.push_back(Held{reply.needs, reply.ticket, std::move(reply.answer)});
+  }
+  out_.replies.clear();
+}
+
+void Cycle::apply(SessionId session, RequestBatch batch, Now now) {
+  if (failure_) return;
+  const std::size_t first_continuation = continuations_.size();
+  for (const Request& request : batch.requests) {
+    apply_one(ticket(session, request.sequence), request.command, now);
+  }
+  counters_.commands_total.fetch_add(batch.requests.size(), std::memory_order_relaxed);
+  if (continuations_.size() == first_continuation) return;
+  // Moving the batch does not move what the views in its commands point to.
+  const auto shared = std::make_shared<RequestBatch>(std::move(batch));
+  for (std::size_t index = first_continuation; index < continuations_.size(); ++index) {
+    continuations_[index].batch = shared;
+  }
+}
+
+void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now now) {
+  if (!refusal_.empty() && std::holds_alternative<model::Push>(command)) {
+    model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
+    fresh_.push_back(Held{Position(), ticket, std::move(refused)});
+    return;
+  }
+  frame([&] { core_->apply(command, ticket, now, out_); });
+  if (fresh_.empty() || fresh_.back().ticket != ticket) return;
+  const auto* counted = std::get_if<model::Counted>(&fresh_.back().answer);
+  if (counted == nullptr || !counted->more) return;
+  continuations_.push_back(Continuation{ticket, command, nullptr, counted->count});
+  fresh_.pop_back();
+}
+
+void Cycle::continue_large_commands(Now now) {
+  std::vector<Continuation> turn = std::exchange(continuations_, {});
+  for (Continuation& each : turn) {
+    frame([&] { core_->apply(each.command, each.ticket, now, out_); });
+    auto* counted = std::get_if<model::Counted>(&fresh_.back().answer);
+    if (counted == nullptr) continue;
+    counted->count += each.count;
+    if (!counted->more) continue;
+    each.count = counted->count;
+    fresh_.pop_back();
+    continuations_.push_back(std::move(each));
+  }
+}
+
+void Cycle::abandon(SessionId session, Now now) {
+  const model::Abandon gone{ticket(session, 0), ticket(session, UINT32_MAX)};
+  frame([&] { core_->apply(gone, model::Ticket(), now, out_); });
+}
+
+void Cycle::advance(Now now) {
+  if (failure_) return;
+  give_back_undelivered(now);
+  if (!continuations_.empty()) continue_large_commands(now);
+  fire_timers(now);
+  frame([&] { core_->dispatch(now, out_); });
+  clean(now);
+  if (!dirty_since_ && log_.unsealed_bytes() > 0) dirty_since_ = now.time;
+}
+
+void Cycle::fire_timers(Now now) {
+  std::size_t steps = timer_steps;
+  bool has_fired = true;
+  while (has_fired && steps > 0) {
+    frame([&] { has_fired = core_->tick(now, steps, out_); });
+  }
+  has_timers_left_ = steps == 0;
+}
+
+/// Jobs that were leased for a session which was gone when its reply was ready.
+void Cycle::give_back_undelivered(Now now) {
+  for (const auto& [id, token] : std::exchange(undelivered_, {})) {
+    const model::Release release{id, token, Duration{0}};
+    frame([&] { core_->apply(release, model::Ticket(), now, out_); });
+  }
+}
+
+// -- Committing. ---------------------------------------------------------------------------------
+
+/// Up to where what is said is true by the sync policy.
+Position Cycle::covered() const {
+  return options_.sync.kind == SyncPolicy::Kind::always ? log_.durable_end() : written_end_;
+}
+
+void Cycle::commit(Now now, bool is_idle) {
+  if (failure_) return;
+  std::vector<Held> sayable;
+  const Position covered_now = covered();
+  for (Held& each : fresh_) {
+    const bool may_say = each.needs == Position() || each.needs < covered_now;
+    if (may_say) {
+      sayable.push_back(std::move(each));
+    } else {
+      held_.push_back(std::move(each));
+    }
+  }
+  fresh_.clear();
+  say(sayable);
+
+  if (committer_ != nullptr && committer_->is_busy()) return;
+  const bool is_demanded = !held_.empty() || copies_end_.has_value();
+  const bool has_something = log_.unsealed_bytes() > 0 || has_unsynced_writes_;
+  const bool is_large = log_.unsealed_bytes() >= lazy_write_bytes;
+  if (!has_something || !(is_demanded || is_large || is_due(now))) return;
+  journal::Sync sync = journal::Sync::no;
+  switch (options_.sync.kind) {
+    case SyncPolicy::Kind::always:
+      if (is_demanded || is_due(now)) sync = journal::Sync::yes;
+      break;
+    case SyncPolicy::Kind::interval:
+      if (copies_end_ || now.time - last_sync_ >= options_.sync.interval) sync = journal::Sync::yes;
+      break;
+    case SyncPolicy::Kind::never:
+      if (copies_end_) sync = journal::Sync::yes;
+      break;
+  }
+  if (sync == journal::Sync::no && log_.unsealed_bytes() == 0) return;
+  if (sync == journal::Sync::yes) last_sync_ = now.time;
+  dirty_since_.reset();
+  journal::Batch batch = log_.seal();
+  if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
+    finish(write_batch(log_, std::move(batch), sync));
+  } else {
+    committer_->start(std::move(batch), sync);
+  }
+}
+
+/// Facts that nobody waits for have waited long enough.
+bool Cycle::is_due(Now now) const {
+  if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_ &&
+      now.time - last_sync_ >= options_.sync.interval) {
+    return true;
+  }
+  return dirty_since_ && now.time - *dirty_since_ >= lazy_write;
+}
+
+void Cycle::collect() {
+  if (committer_ == nullptr) return;
+  std::optional<Written> written = committer_->take();
+  if (written) finish(std::move(*written));
+}
+
+void Cycle::finish(Written written) {
+  if (!written.result) return fail(written.result.error());
+  if (written.batch.is_synced) {
+    has_unsynced_writes_ = false;
+    counters_.syncs_total.fetch_add(1, std::memory_order_relaxed);
+    counters_.sync_microseconds_total.fetch_add(static_cast<std::uint64_t>(written.took.count()),
+                                                std::memory_order_relaxed);
+  } else {
+    has_unsynced_writes_ = true;
+  }
+  counters_.written_bytes_total.fetch_add(written.batch.bytes, std::memory_order_relaxed);
+  written_end_ = written.batch.end;
+  log_.retire(std::move(written.batch));
+  counters_.journal_bytes.store(log_.bytes(), std::memory_order_relaxed);
+  counters_.journal_segments.store(log_.segment_count(), std::memory_order_relaxed);
+  release();
+}
+
+/// Says what has become true by the last write. Held replies are nearly in the order of what they
+/// need; one that needs less than the one in front of it is only said a little late.
+void Cycle::release() {
+  const Position covered_now = covered();
+  std::vector<Held> sayable;
+  while (!held_.empty() && held_.front().needs < covered_now) {
+    sayable.push_back(std::move(held_.front()));
+    held_.pop_front();
+  }
+  say(sayable);
+}
+
+/// Hands replies to their sessions: one call for each run of replies to the same session.
+void Cycle::say(std::vector<Held>& replies) {
+  std::size_t next = 0;
+  while (next < replies.size()) {
+    const SessionId session = session_of(replies[next].ticket);
+    std::vector<SessionReply> run;
+    const std::size_t first = next;
+    while (next < replies.size() && session_of(replies[next].ticket) == session) ++next;
+    run.reserve(next - first);
+    for (std::size_t index = first; index < next; ++index) {
+      run.push_back({sequence_of(replies[index].ticket), std::move(replies[index].answer)});
+    }
+    if (send_(session, run)) continue;
+    for (const SessionReply& reply : run) {
+      const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
+      if (delivered == nullptr) continue;
+      for (const model::Delivery& job : (*delivered)->jobs) {
+        undelivered_.emplace_back(job.id, job.token);
+      }
+    }
+  }
+}
+
+void Cycle::fail(const Error& error) {
+  failure_ = error;
+  held_.clear();
+  fresh_.clear();
+  if (options_.on_failure) options_.on_failure(error);
+}
+
+// -- Cleaning. -----------------------------------------------------------------------------------
+
+bool Cycle::wants_cleaning() const {
+  return log_.segment_count() > 1 &&
+         log_.bytes() > 2 * core_->live_bytes() + 3 * std::uint64_t{options_.log.segment_bytes};
+}
+
+/// One step: scan a piece of the oldest segment and write again what still lives; at its end wait
+/// until the copies are durable, then drop the segment. Paced by what was appended, so that cleaning
+/// keeps up with any rate and costs nothing when nothing happens.
+void Cycle::clean(Now) {
+  if (copies_end_) {
+    if (log_.durable_end() < *copies_end_) return;
+    if (Result<void> dropped = log_.drop_oldest(*copies_end_); !dropped) {
+      return fail(dropped.error());
+    }
+    copies_end_.reset();
+  }
+  is_cleaning_ = is_cleaning_ || wants_cleaning();
+  if (!is_cleaning_ || log_.unsealed_bytes() > clean_backlog_bytes) return;
+  const std::size_t budget =
+      std::max<std::uint64_t>(clean_step_bytes, 4 * std::exchange(appended_, 0));
+  std::optional<Error> broken;
+  const auto carry = [&](Position at, ByteView bytes) -> Result<void> {
+    Result<void> carried;
+    frame([&] { carried = core_->carry(at, bytes, *this, out_); });
+    return carried;
+  };
+  const Result<bool> at_end = log_.scan_oldest(budget, carry);
+  if (!at_end) return fail(at_end.error());
+  counters_.cleaned_bytes_total.fetch_add(budget, std::memory_order_relaxed);
+  if (!*at_end) return;
+  frame([&] { core_->put_meta(out_); });
+  copies_end_ = log_.end();
+  is_cleaning_ = false;
+}
+
+// -- Rest. ---------------------------------------------------------------------------------------
+
+std::optional<Duration> Cycle::idle_for(Now now) const {
+  if (has_timers_left_ || !continuations_.empty() || !undelivered_.empty()) return Duration{0};
+  std::optional<Duration> wait = core_->until_next(now);
+  const auto at_most = [&wait](Duration limit) {
+    if (!wait || *wait > limit) wait = std::max(limit, Duration{0});
+  };
+  if (is_cleaning_ || wants_cleaning()) at_most(Duration{1});
+  const bool is_writing = committer_ != nullptr && committer_->is_busy();
+  if (is_writing) return wait;
+  if (dirty_since_) at_most(lazy_write - (now.time - *dirty_since_));
+  if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_) {
+    at_most(options_.sync.interval - (now.time - last_sync_));
+  }
+  return wait;
+}
+
+void Cycle::drain(Now now) {
+  advance(now);
+  commit(now, true);
+  if (failure_) return;
+  finish(write_batch(log_, log_.seal(), journal::Sync::yes));
+}
+
+}  // namespace sluice::engine

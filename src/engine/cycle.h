@@ -1,0 +1,128 @@
+// Cycle: what the engine's thread does, over and over, without knowing that it is a thread.
+//
+//   cycle.apply(session, batch, now);   // for each batch that was submitted
+//   cycle.advance(now);                 // timers, waiting pulls, cleaning
+//   cycle.commit(now, is_idle);         // seal, write, sync; or hand over to the committer
+//   cycle.collect();                    // take what the committer has written; release replies
+//
+// The server's thread (engine.cc) and the simulator drive the same object.
+#pragma once
+
+#include "core/core.h"
+#include "engine/answers.h"
+#include "engine/committer.h"
+#include "engine/engine.h"
+#include "engine/port.h"
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace sluice::engine {
+
+/// Ticket of a request: session above, sequence below.
+constexpr model::Ticket ticket(SessionId session, Sequence sequence) {
+  return model::Ticket((std::uint64_t{session.value} << 32) | sequence);
+}
+constexpr SessionId session_of(model::Ticket ticket) {
+  return SessionId(static_cast<std::uint32_t>(ticket.value >> 32));
+}
+constexpr Sequence sequence_of(model::Ticket ticket) {
+  return static_cast<Sequence>(ticket.value);
+}
+
+/// Delivers replies to a session. False: it is gone; jobs among the replies are given back.
+using Send = std::function<bool(SessionId, std::vector<SessionReply>&)>;
+
+class Cycle final : private core::RecordReader {
+ public:
+  /// `log`, `committer` (null: every batch is written by commit() itself) and `counters` outlive
+  /// this. The core has been restored.
+  Cycle(journal::Log& log,
+        std::unique_ptr<core::Core> core,
+        Committer* committer,
+        const EngineOptions& options,
+        Counters& counters,
+        Send send);
+
+  /// Starts the new epoch and makes it durable. Error `io`.
+  Result<void> boot(Now now);
+
+  void apply(SessionId session, RequestBatch batch, Now now);
+  /// The session left: what it waits for is forgotten.
+  void abandon(SessionId session, Now now);
+  void advance(Now now);
+  /// `is_idle`: nothing else is waiting to be applied.
+  void commit(Now now, bool is_idle);
+  void collect();
+  /// Pushes are refused from now on, with this reason; empty: they are taken again.
+  void refuse_pushes(std::string reason) { refusal_ = std::move(reason); }
+
+  /// How long nothing needs to be done unless something is submitted or written. None: no limit.
+  std::optional<Duration> idle_for(Now now) const;
+  /// Syncs everything and releases every reply that depends on it.
+  void drain(Now now);
+  /// Set once the disk has failed; nothing is acknowledged after that.
+  const std::optional<Error>& failure() const { return failure_; }
+  journal::Log& log() { return log_; }
+  const core::Core& core() const { return *core_; }
+
+ private:
+  /// Replies of one frame or several, held back until the log is durable beyond `needs`.
+  struct Held {
+    Position needs;
+    model::Ticket ticket;
+    model::Answer answer;
+  };
+  /// A purge or redrive that goes on in the next cycle; `batch` keeps its views alive.
+  struct Continuation {
+    model::Ticket ticket;
+    model::Command command;
+    std::shared_ptr<RequestBatch> batch;
+    std::uint64_t count = 0;
+  };
+
+  Result<ByteView> read(Position at, std::size_t size) override { return log_.read(at, size); }
+
+  template <class Call>
+  void frame(Call call);
+  void apply_one(model::Ticket ticket, const model::Command& command, Now now);
+  void continue_large_commands(Now now);
+  void fire_timers(Now now);
+  void give_back_undelivered(Now now);
+  void clean(Now now);
+  bool wants_cleaning() const;
+  bool is_due(Now now) const;
+  void finish(Written written);
+  void release();
+  void say(std::vector<Held>& held);
+  Position covered() const;
+  void fail(const Error& error);
+
+  journal::Log& log_;
+  std::unique_ptr<core::Core> core_;
+  Committer* committer_;
+  const EngineOptions& options_;
+  Counters& counters_;
+  Send send_;
+  Answers answers_;
+  core::Output out_;
+  std::vector<Held> fresh_;      ///< Replies of this cycle, not yet sorted into now and later.
+  std::deque<Held> held_;        ///< Wait for the disk.
+  std::vector<Continuation> continuations_;
+  std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
+  std::string refusal_;
+  Position written_end_;         ///< Behind the last batch that write() returned for.
+  std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
+  bool has_unsynced_writes_ = false;
+  Time last_sync_{};
+  std::uint64_t appended_ = 0;   ///< Bytes since the last cleaning step: what paces it.
+  std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
+  bool is_cleaning_ = false;
+  bool has_timers_left_ = false;
+  std::optional<Error> failure_;
+};
+
+}  // namespace sluice::engine

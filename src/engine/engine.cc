@@ -1,0 +1,352 @@
+// Engine: the thread around Cycle, the inbox that gateways fill, and the sessions to reply to.
+#include "engine/engine.h"
+
+#include "base/check.h"
+#include "engine/cycle.h"
+#include "io/posix.h"
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace sluice::engine {
+namespace {
+
+/// Nothing more is taken from the inbox while so much waits for the disk.
+constexpr std::size_t unsealed_bytes_max = 64u << 20;
+/// How often free disk space is looked at.
+constexpr Duration space_check = std::chrono::seconds(1);
+
+/// Copies `bytes` of a file. The copy is synced.
+Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Log::Extent& extent) {
+  Result<std::unique_ptr<io::File>> source = from.open(extent.file, io::OpenMode::read_only);
+  if (!source) return tl::unexpected<Error>(source.error());
+  Result<std::unique_ptr<io::File>> target = to.open(extent.file, io::OpenMode::create_new);
+  if (!target) return tl::unexpected<Error>(target.error());
+  std::vector<char> block(1u << 20);
+  for (std::uint64_t at = 0; at < extent.bytes;) {
+    const std::size_t want = std::min<std::uint64_t>(block.size(), extent.bytes - at);
+    const Result<std::size_t> got = (*source)->read_at(at, block.data(), want);
+    if (!got) return tl::unexpected<Error>(got.error());
+    if (*got == 0) return sluice::fail(ErrorCode::io, extent.file + " ended while it was copied");
+    if (Result<void> put = (*target)->write_at(at, ByteView(block.data(), *got)); !put) return put;
+    at += *got;
+  }
+  return (*target)->sync();
+}
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(io::Directory& directory, io::Clock& clock, EngineOptions options)
+      : directory_(directory), clock_(clock), options_(std::move(options)) {}
+
+  Result<void> open();
+  void stop();
+  SessionId attach(std::shared_ptr<Session> session);
+  void detach(SessionId session);
+  void submit(SessionId session, RequestBatch batch);
+  Result<BackupDone> backup(std::string path);
+  Now now() const;
+  const Counters& counters() const { return counters_; }
+
+ private:
+  struct Inbound {
+    SessionId session;
+    RequestBatch batch;
+    bool is_detach = false;
+    std::function<void()> task;  ///< Runs on the engine's thread instead.
+  };
+
+  void run();
+  void turn(std::vector<Inbound>& taken);
+  void wait(std::optional<Duration> idle);
+  void wake();
+  bool send(SessionId session, std::vector<SessionReply>& replies);
+  void put(Inbound inbound);
+  void look_at_space(Now now);
+  void run_on_engine(std::function<void()> task);
+
+  io::Directory& directory_;
+  io::Clock& clock_;
+  const EngineOptions options_;
+  Counters counters_;
+  Duration time_offset_{0};  ///< Journal time minus time since boot; constant after open().
+  std::unique_ptr<journal::Log> log_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<Cycle> cycle_;
+  Time next_space_check_{};
+
+  mutable std::mutex mutex_;  ///< Guards the inbox and its flags.
+  std::condition_variable work_;
+  std::vector<Inbound> inbox_;
+  bool is_awake_ = true;  ///< The engine is in a turn and will look at the inbox again.
+  bool has_written_ = false;
+  bool is_stopping_ = false;
+
+  std::mutex sessions_mutex_;
+  boost::unordered_flat_map<std::uint32_t, std::shared_ptr<Session>> sessions_;
+  std::uint32_t next_session_ = 1;
+
+  std::thread thread_;
+};
+
+// -- Start and stop. -----------------------------------------------------------------------------
+
+Result<void> Engine::Impl::open() {
+  auto core = std::make_unique<core::Core>(options_.limits, options_.partition);
+  core::Core& restored = *core;
+  Result<std::unique_ptr<journal::Log>> log = journal::Log::open(
+      directory_, options_.log,
+      [&restored](Position at, ByteView frame) { return restored.restore(at, frame); },
+      options_.on_progress);
+  if (!log) return tl::unexpected<Error>(log.error());
+  log_ = std::move(*log);
+  if (Result<void> finished = core->finish_restore(); !finished) return finished;
+  // Time goes on from the calendar, but never back behind what the log has seen (RELIABILITY T2).
+  const Time wall(clock_.wall().time_since_epoch());
+  time_offset_ = std::max(wall, core->last_time()).time_since_epoch() - clock_.since_boot();
+  committer_ = std::make_unique<Committer>(*log_, [this] { wake(); });
+  cycle_ = std::make_unique<Cycle>(
+      *log_, std::move(core), committer_.get(), options_, counters_,
+      [this](SessionId id, std::vector<SessionReply>& replies) { return send(id, replies); });
+  const Result<void> booted = cycle_->boot(now());
+  if (!booted) {
+    committer_->stop();
+    return booted;
+  }
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void Engine::Impl::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_stopping_) return;
+    is_stopping_ = true;
+  }
+  work_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+Now Engine::Impl::now() const {
+  return {Time(clock_.since_boot() + time_offset_), clock_.wall()};
+}
+
+// -- The engine's thread. ------------------------------------------------------------------------
+
+void Engine::Impl::run() {
+  std::vector<Inbound> taken;
+  for (;;) {
+    bool stopping = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (log_->unsealed_bytes() < unsealed_bytes_max) taken.swap(inbox_);
+      has_written_ = false;
+      stopping = is_stopping_;
+    }
+    turn(taken);
+    taken.clear();
+    if (stopping) break;
+    wait(cycle_->idle_for(now()));
+  }
+  committer_->stop();
+  cycle_->collect();
+  cycle_->drain(now());
+  if (!cycle_->failure()) {
+    const Result<void> closed = log_->close();
+    if (!closed && options_.on_failure) options_.on_failure(closed.error());
+  }
+}
+
+void Engine::Impl::turn(std::vector<Inbound>& taken) {
+  const Now time = now();
+  cycle_->collect();
+  for (Inbound& inbound : taken) {
+    if (inbound.task) {
+      inbound.task();
+    } else if (inbound.is_detach) {
+      cycle_->abandon(inbound.session, time);
+    } else {
+      cycle_->apply(inbound.session, std::move(inbound.batch), time);
+    }
+  }
+  if (time.time >= next_space_check_) look_at_space(time);
+  cycle_->advance(time);
+  bool is_idle = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_idle = inbox_.empty();
+  }
+  cycle_->commit(time, is_idle);
+}
+
+void Engine::Impl::wait(std::optional<Duration> idle) {
+  std::unique_lock lock(mutex_);
+  const auto has_work = [this] {
+    return is_stopping_ || has_written_ ||
+           (!inbox_.empty() && log_->unsealed_bytes() < unsealed_bytes_max);
+  };
+  if (has_work()) return;
+  is_awake_ = false;
+  const Duration limit = std::min(idle.value_or(space_check), space_check);
+  work_.wait_for(lock, limit, has_work);
+  is_awake_ = true;
+}
+
+void Engine::Impl::wake() {
+  bool must_notify = false;
+  {
+    const std::lock_guard lock(mutex_);
+    has_written_ = true;
+    must_notify = !is_awake_;
+  }
+  if (must_notify) work_.notify_one();
+}
+
+/// Refuses pushes while the disk is nearly full, so that acks and cleaning have room (S1).
+void Engine::Impl::look_at_space(Now now) {
+  next_space_check_ = now.time + space_check;
+  const Result<std::uint64_t> free = directory_.free_bytes();
+  if (!free) return;  // A disk that cannot be asked will fail a write soon enough.
+  counters_.disk_free_bytes.store(*free, std::memory_order_relaxed);
+  const model::Limits& limits = options_.limits;
+  std::string reason;
+  if (*free < limits.disk_free_bytes_min) {
+    reason = "the disk of the data directory has " + std::to_string(*free) +
+             " bytes free (limit disk_free_bytes_min " +
+             std::to_string(limits.disk_free_bytes_min) + "); free some; acks go on";
+  } else if (limits.disk_bytes_max != 0 && log_->bytes() > limits.disk_bytes_max) {
+    reason = "the journal has " + std::to_string(log_->bytes()) + " bytes (limit disk_bytes_max " +
+             std::to_string(limits.disk_bytes_max) + "); ack jobs or raise it";
+  }
+  const bool was_out = counters_.is_out_of_space.exchange(!reason.empty());
+  if (was_out != !reason.empty() && options_.on_event) {
+    options_.on_event(reason.empty() ? "event=space_available level=info"
+                                     : "event=out_of_space level=error reason=\"" + reason + "\"");
+  }
+  cycle_->refuse_pushes(std::move(reason));
+}
+
+// -- The port. -----------------------------------------------------------------------------------
+
+SessionId Engine::Impl::attach(std::shared_ptr<Session> session) {
+  const std::lock_guard lock(sessions_mutex_);
+  const SessionId id(next_session_++);
+  sessions_.emplace(id.value, std::move(session));
+  return id;
+}
+
+void Engine::Impl::detach(SessionId session) {
+  {
+    const std::lock_guard lock(sessions_mutex_);
+    sessions_.erase(session.value);
+  }
+  Inbound inbound;
+  inbound.session = session;
+  inbound.is_detach = true;
+  put(std::move(inbound));
+}
+
+void Engine::Impl::submit(SessionId session, RequestBatch batch) {
+  Inbound inbound;
+  inbound.session = session;
+  inbound.batch = std::move(batch);
+  put(std::move(inbound));
+}
+
+void Engine::Impl::put(Inbound inbound) {
+  bool must_notify = false;
+  {
+    const std::lock_guard lock(mutex_);
+    inbox_.push_back(std::move(inbound));
+    must_notify = !is_awake_;
+  }
+  if (must_notify) work_.notify_one();
+}
+
+bool Engine::Impl::send(SessionId session, std::vector<SessionReply>& replies) {
+  std::shared_ptr<Session> target;
+  {
+    const std::lock_guard lock(sessions_mutex_);
+    const auto found = sessions_.find(session.value);
+    if (found == sessions_.end()) return false;
+    target = found->second;
+  }
+  target->on_replies(std::move(replies));
+  return true;
+}
+
+void Engine::Impl::run_on_engine(std::function<void()> task) {
+  std::promise<void> done;
+  Inbound inbound;
+  inbound.task = [&task, &done] {
+    task();
+    done.set_value();
+  };
+  put(std::move(inbound));
+  done.get_future().wait();
+}
+
+Result<BackupDone> Engine::Impl::backup(std::string path) {
+  if (Result<std::unique_ptr<io::Directory>> there = io::open_existing_directory(path); there) {
+    return sluice::fail(ErrorCode::arg, "backup: " + path + " exists; name a new directory");
+  }
+  Result<std::unique_ptr<io::Directory>> target = io::open_directory(path);
+  if (!target) return tl::unexpected<Error>(target.error());
+  std::vector<journal::Log::Extent> extents;
+  run_on_engine([&] { extents = log_->pin(); });
+  BackupDone done;
+  Result<void> copied;
+  for (const journal::Log::Extent& extent : extents) {
+    copied = copy_file(directory_, **target, extent);
+    if (!copied) break;
+    done.bytes += extent.bytes;
+    ++done.segments;
+  }
+  run_on_engine([this] { log_->unpin(); });
+  if (copied) copied = (*target)->sync();
+  if (!copied) return tl::unexpected<Error>(copied.error());
+  return done;
+}
+
+// -- The public face. ----------------------------------------------------------------------------
+
+Result<std::unique_ptr<Engine>> Engine::open(io::Directory& directory,
+                                             io::Clock& clock,
+                                             EngineOptions options) {
+  auto impl = std::make_unique<Impl>(directory, clock, std::move(options));
+  if (Result<void> opened = impl->open(); !opened) return tl::unexpected<Error>(opened.error());
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Engine::~Engine() { impl_->stop(); }
+
+void Engine::stop() { impl_->stop(); }
+
+SessionId Engine::attach(std::shared_ptr<Session> session) {
+  return impl_->attach(std::move(session));
+}
+
+void Engine::detach(SessionId session) { impl_->detach(session); }
+
+void Engine::submit(SessionId session, RequestBatch batch) {
+  impl_->submit(session, std::move(batch));
+}
+
+const Counters& Engine::counters() const { return impl_->counters(); }
+
+Now Engine::now() const { return impl_->now(); }
+
+Result<BackupDone> Engine::backup(std::string directory) {
+  return impl_->backup(std::move(directory));
+}
+
+}  // namespace sluice::engine
