@@ -36,11 +36,12 @@ LAYERS = {
 # Where a layer may see only a part of another one.
 NARROW = {
     ("client", "gateway"): {"gateway/native/conversation.h"},  # the embedded client speaks to the engine with it
+    ("server", "core"): {"core/facts.h"},  # `sluice check` reads facts without building a state from them
 }
 # Beyond a layer's CMake dependencies: what comes along with them and may be named too.
 ALSO = {
     "client": {"model", "io"},  # embedded(): opens the engine as the server does
-    "server": {"wire"},
+    "server": {"wire", "core"},
 }
 NO_IO = {"base", "model", "wire", "core"}  # deterministic: same input, same output
 IMPURE_INCLUDE = re.compile(
@@ -62,12 +63,12 @@ BANNED_WORDS = {  # a synonym anywhere outside the gateway that speaks it, and t
     "tube": "queue", "visibility_timeout": "lease", "buried": "dead", "deadletter": "dead letter",
     "reservation": "lease",
 }
-BANNED = re.compile(r"\b(" + "|".join(BANNED_WORDS) + r")\b", re.I)
+BANNED = re.compile(r"(?<!\\)\b(" + "|".join(BANNED_WORDS) + r")\b", re.I)
 
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"([^(\s]*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])*\'', re.S)
 # What GCC 12 destroys twice when it shares a full-expression with co_await.
-AGGREGATE = re.compile(r"[(,]\s*\{\s*\S|\{\s*\.\w+\s*=|[(,]\s*[\w:<>]+\{[^{}]*,|\{[^{}]*co_await")
+AGGREGATE = re.compile(r"[(,]\s*\{\s*[^\s}]|\{\s*\.\w+\s*=|[(,]\s*[\w:<>]+\{[^{}]*,|\{[^{}]*co_await")
 LAMBDA = re.compile(r"(?<![\w)\]])\[([^\[\]]*)\]\s*(?:\(|\{|mutable|->)")
 CONTAINER = re.compile(r"^(?:.*;|.*\})?\s*(?:inline\s+)?(?:namespace|extern \"\"|(?:template\s*<.*>\s*)?"
                        r"(?:typedef\s+)?(?:class|struct|union|enum))\b(?!.*\)\s*$)", re.S)
@@ -243,7 +244,10 @@ def statements(text, line):
 def functions(code):
     """Yields (first line, last line, head) of each function body: a block at namespace or class level
     behind a parameter list. Lambdas inside count with their function."""
-    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", code, flags=re.M)
+    keep_lines = lambda found: "\n" * found[0].count("\n")  # noqa: E731
+    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", keep_lines, code, flags=re.M)
+    # A macro on lines of its own, without a semicolon, is not the head of the block that follows.
+    code = re.sub(r"^[A-Z][A-Z0-9_]+\((?:[^()]|\([^()]*\))*\)[ \t]*$", keep_lines, code, flags=re.M)
     stack, head, line, head_line = [], "", 1, 1
     for c in code:
         if c == "{":

@@ -70,7 +70,7 @@ class TidyTest(unittest.TestCase):
         self.finds("a capturing lambda", "void f() {\n  co_await run([=]() { use(p); });\n}\n")
         self.finds("?:", "void f() {\n  auto x = b ? co_await f() : other;\n}\n")
         self.silent("void f() {\n  auto op = f({.name = s});\n  co_await std::move(op);\n}\n")
-        self.silent("void f() {\n  co_await f(Opts(s), std::string{});\n  co_await run([&] { use(p); });\n}\n")
+        self.silent("void f() {\n  co_await f(Opts(s), std::string{}, {});\n  co_await run([&] { use(p); });\n}\n")
         self.silent("void f() {\n  if (auto x = co_await g(); x) {\n    h({.a = 1, .b = 2});\n  }\n}\n")
         self.silent("void f() {\n  auto [a, b] = co_await g();\n  co_return Agg{a, b};\n}\n")
         self.silent("void f() {\n  const int y = b ? 1 : 2;\n  co_await g(y);  // what? {.a = 1}\n}\n")
@@ -83,6 +83,7 @@ class TidyTest(unittest.TestCase):
         self.finds("function f has 72 lines", f"struct Box {{\n  int f()\n  {{\n{body}  }}\n}};\n")
         self.silent("namespace a {\n" + "void f() {\n  step();\n}\n" * 60 + "}\n")
         self.silent("struct A {\n" + "  int a = 0;\n" * 100 + "};\n")
+        self.silent("BOOST_DESCRIBE_STRUCT(A, (),\n  (a, b))\n\nnamespace a {\n" + "int f();\n" * 100 + "}\n")
         self.finds("602 lines, at most 600", "int a();\n" * 601)
         self.finds("253 lines, at most 250", "#pragma once\n" + "int a();\n" * 251, path="src/base/a.h",
                    extra={"src/base/b.cc": '// b\n#include "base/a.h"\n'})
@@ -103,6 +104,7 @@ class TidyTest(unittest.TestCase):
         self.finds("'kLimit'", "constexpr int kLimit = 3;\n")
         self.finds("'m_size'", "int m_size = 3;\n")
         self.finds("'get_size': name it", "int get_size() const;\n")
+        self.silent('auto x = "*3\\r\\nACK";\n')
         self.silent("auto x = std::get_if<A>(&v); auto e = stream.get_executor();\n")
 
     def test_a_line_can_be_allowed(self):
