@@ -1,0 +1,130 @@
+// Reading segment files: frames in order at disk speed (FrameScanner), and frames anywhere behind a
+// damaged place (FrameFinder).
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "io/directory.h"
+#include "journal/format.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace sluice::journal {
+
+/// A part of a segment file and what is needed to verify the frames in it.
+struct SegmentRange {
+  std::uint64_t salt = 0;
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+};
+
+/// Walks consecutive intact frames from `range.from` up to `range.to`.
+///
+///   while (scanner.next()) use(scanner.header(), scanner.payload());
+///   if (scanner.error()) …
+///   if (scanner.offset() != range.to) … what follows is no intact frame with the next sequence
+class FrameScanner {
+ public:
+  /// `file` outlives the scanner.
+  FrameScanner(io::File& file, const SegmentRange& range, std::uint64_t next_sequence);
+
+  /// Goes to the next frame; false at the end of the range, at bytes that are no intact frame with
+  /// the expected sequence, and when reading failed.
+  bool next() {
+    if (limit_ - at_ < frame_header_bytes || !take_frame()) [[unlikely]] {
+      return next_from_file();
+    }
+    return true;
+  }
+
+  /// Of the current frame; the payload's bytes live until the next call of next().
+  const FrameHeader& header() const { return header_; }
+
+  ByteView payload() const { return payload_; }
+
+  std::uint32_t frame_offset() const { return frame_offset_; }
+
+  /// Behind the current frame: where the next one starts, and the sequence it must have.
+  std::uint32_t offset() const { return base_ + static_cast<std::uint32_t>(at_); }
+
+  std::uint64_t next_sequence() const { return sequence_; }
+
+  /// Why reading failed, if it did.
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  bool take_frame();
+  bool next_from_file();
+  bool fill(std::size_t needed);
+
+  io::File& file_;
+  SegmentRange range_;
+  std::uint64_t sequence_;
+  Buffer buffer_;          ///< Bytes of the file from base_ on.
+  std::uint32_t base_;     ///< Offset in the file of the buffer's first byte.
+  std::size_t at_ = 0;     ///< The next frame, in the buffer.
+  std::size_t limit_ = 0;  ///< Bytes in the buffer.
+  bool is_short_ = false;  ///< take_frame() needs more of the file.
+  std::size_t needed_ = 0;
+  FrameHeader header_;
+  ByteView payload_;
+  std::uint32_t frame_offset_ = 0;
+  std::optional<Error> error_;
+};
+
+/// Looks for intact frames at every offset of a range: behind a damaged frame the lengths lead
+/// nowhere.
+class FrameFinder {
+ public:
+  struct Found {
+    FrameHeader header;
+    std::uint32_t offset = 0;
+  };
+
+  /// Frames with a sequence below `sequence_min` are not wanted; how many can fit bounds the
+  /// others.
+  FrameFinder(io::File& file, const SegmentRange& range, std::uint64_t sequence_min);
+  /// The next intact frame in the file's order; the search goes on behind it.
+  Result<std::optional<Found>> next();
+
+ private:
+  Result<bool> fill(std::uint32_t offset);
+  Result<std::optional<FrameHeader>> verify(std::uint32_t offset);
+
+  io::File& file_;
+  SegmentRange range_;
+  std::uint64_t sequence_min_;
+  std::uint64_t sequence_max_;
+  std::uint32_t at_;
+  Buffer window_;
+  std::uint32_t window_start_ = 0;
+  Buffer large_;
+};
+
+/// Whether the file has nothing but zeros from `from` to `to`.
+Result<bool> is_zero(io::File& file, std::uint64_t from, std::uint64_t to);
+
+/// A segment file as it was found.
+struct SegmentFile {
+  std::uint32_t number = 0;
+  std::uint64_t size = 0;
+  DecodedHeader decoded;
+
+  bool is_valid() const { return decoded.state == HeaderState::valid; }
+
+  const SegmentHeader& header() const { return decoded.header; }
+};
+
+/// All segment files of the directory by number, their headers read.
+Result<std::vector<SegmentFile>> list_segments(io::Directory& directory);
+
+/// Creates the file of a segment, reserves its space and makes its name durable: then its content
+/// may be written (format.h, WHAT IS DURABLE WHEN).
+Result<std::unique_ptr<io::File>> create_segment(io::Directory& directory,
+                                                 std::uint32_t number,
+                                                 std::uint64_t bytes);
+
+}  // namespace sluice::journal
