@@ -1,0 +1,393 @@
+// Sessions and their threads: see session.h.
+#include "gateway/native/session.h"
+
+#include "base/check.h"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace sluice::native {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::size_t read_bytes_min = 64u << 10;
+constexpr std::size_t read_bytes_max = 256u << 10;
+/// A client that has more than this to fetch is not read until it has fetched it.
+constexpr std::size_t unsent_bytes_high = 1u << 20;
+/// Buffers above this are given back when the connection rests.
+constexpr std::size_t resting_bytes_max = 16u << 10;
+
+/// A peer that vanished without a word is found after two minutes. An option that cannot be set
+/// makes the connection slower to react, not wrong: failures are ignored.
+void set_options(tcp::socket& socket) {
+  const auto set = [&socket](int level, int option, int value) {
+    ::setsockopt(socket.native_handle(), level, option, &value, sizeof value);
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+ConversationOptions conversation_options(const GatewayOptions& options, std::uint64_t client_id) {
+  ConversationOptions conversation;
+  conversation.limits = options.limits;
+  conversation.outstanding_max = options.outstanding_max;
+  conversation.client_id = client_id;
+  return conversation;
+}
+
+/// Submits for others and reads no replies.
+class Janitor final : public engine::Session {
+ public:
+  void on_replies(std::vector<engine::SessionReply> /*replies*/) override {}
+};
+
+}  // namespace
+
+Shared::Shared(engine::Port& engine, GatewayOptions gateway_options)
+    : port(engine),
+      options(std::move(gateway_options)),
+      facts(options.facts),
+      janitor_(engine.attach(std::make_shared<Janitor>())) {
+  facts.started = engine.now().time;
+}
+
+void Shared::log(const std::string& line) const {
+  if (options.on_event) options.on_event(line);
+}
+
+void Shared::release(const std::vector<model::Release>& leases) {
+  if (leases.empty()) return;
+  engine::RequestBatch batch;
+  for (const model::Release& lease : leases)
+    batch.requests.push_back({0, lease});
+  counters.undelivered_leases_total += leases.size();
+  port.submit(janitor_, std::move(batch));
+}
+
+void Shared::count_connection() {
+  counters.connections.fetch_add(1);
+}
+
+void Shared::uncount_connection() {
+  const std::lock_guard lock(mutex_);
+  if (counters.connections.fetch_sub(1) == 1) is_empty_.notify_all();
+}
+
+void Shared::wait_until_empty(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  is_empty_.wait_until(lock, deadline, [this] { return counters.connections.load() == 0; });
+}
+
+void Shared::close_janitor() {
+  port.detach(janitor_);
+}
+
+IoThread::IoThread(Shared& shared)
+    : shared_(shared), work_(asio::make_work_guard(context_)), sweeper_(context_) {}
+
+void IoThread::start() {
+  asio::post(context_, [this] { sweep(); });
+  thread_ = std::thread([this] { context_.run(); });
+}
+
+void IoThread::join() {
+  asio::post(context_, [this] {
+    is_ending_ = true;
+    sweeper_.cancel();
+  });
+  work_.reset();
+  if (thread_.joinable()) thread_.join();
+  check(sessions_.empty());
+  // What the engine was saying while the sessions were detached.
+  std::vector<model::Release> leases;
+  for (const Parcel& parcel : inbox_) {
+    for (const engine::SessionReply& reply : parcel.replies)
+      collect_leases(reply.answer, leases);
+  }
+  shared_.release(leases);
+  inbox_.clear();
+}
+
+void IoThread::deliver(std::shared_ptr<Session> session,
+                       std::vector<engine::SessionReply> replies) {
+  bool is_first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_first = inbox_.empty();
+    inbox_.push_back({std::move(session), std::move(replies)});
+  }
+  if (is_first) asio::post(context_, [this] { take_inbox(); });
+}
+
+void IoThread::take_inbox() {
+  {
+    const std::lock_guard lock(mutex_);
+    taken_.swap(inbox_);
+  }
+  for (Parcel& parcel : taken_)
+    parcel.session->take_replies(std::move(parcel.replies));
+  // Only now, so that a session with several parcels writes once.
+  for (Parcel& parcel : taken_)
+    parcel.session->go_on();
+  taken_.clear();
+}
+
+void IoThread::drain_all() {
+  asio::post(context_, [this] {
+    const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
+    for (const std::shared_ptr<Session>& session : sessions)
+      session->drain();
+  });
+}
+
+void IoThread::close_all() {
+  asio::post(context_, [this] {
+    const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
+    for (const std::shared_ptr<Session>& session : sessions)
+      session->close();
+  });
+}
+
+void IoThread::enter(std::shared_ptr<Session> session) {
+  sessions_.insert(std::move(session));
+}
+
+void IoThread::leave(const std::shared_ptr<Session>& session) {
+  sessions_.erase(session);
+  shared_.uncount_connection();
+}
+
+void IoThread::sweep() {
+  if (is_ending_) return;
+  const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
+  for (const std::shared_ptr<Session>& session : sessions)
+    session->sweep();
+  sweeper_.expires_after(std::chrono::seconds(1));
+  sweeper_.async_wait([this](const error_code& problem) {
+    if (!problem) sweep();
+  });
+}
+
+Session::Session(Shared& shared, IoThread& thread, tcp::socket socket, std::uint64_t client_id)
+    : shared_(shared),
+      thread_(thread),
+      socket_(std::move(socket)),
+      conversation_(shared.port,
+                    shared.facts,
+                    &shared.counters,
+                    conversation_options(shared.options, client_id)),
+      read_bytes_(read_bytes_min) {}
+
+void Session::start() {
+  thread_.enter(shared_from_this());
+  error_code problem;
+  socket_.non_blocking(true, problem);
+  if (problem) return close();
+  set_options(socket_);
+  id_ = shared_.port.attach(shared_from_this());
+  is_attached_ = true;
+  read();
+}
+
+void Session::on_replies(std::vector<engine::SessionReply> replies) {
+  thread_.deliver(shared_from_this(), std::move(replies));
+}
+
+void Session::take_replies(std::vector<engine::SessionReply> replies) {
+  // One reply may be larger than the limit; but then nothing more until it is fetched.
+  if (unsent_bytes() > shared_.options.output_bytes_max) close_slow();
+  if (is_closed_) {
+    std::vector<model::Release> leases;
+    for (const engine::SessionReply& reply : replies)
+      collect_leases(reply.answer, leases);
+    return shared_.release(leases);
+  }
+  conversation_.answer(std::move(replies));
+  shared_.release(conversation_.take_lost_leases());
+}
+
+void Session::go_on() {
+  if (is_closed_) return;
+  flush();
+  if (is_closed_ || !is_paused_ || !may_read()) return;
+  consume();  // What was received before the pause.
+  if (!is_closed_ && may_read()) read();
+}
+
+void Session::drain() {
+  if (is_closed_) return;
+  is_draining_ = true;
+  flush();
+}
+
+void Session::close() {
+  if (is_closed_) return;
+  is_closed_ = true;
+  error_code ignored;  // The peer may be gone already; all that matters is that we let go.
+  socket_.shutdown(tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
+  if (is_attached_) shared_.port.detach(id_);
+  shared_.release(conversation_.take_lost_leases());
+  thread_.leave(shared_from_this());
+}
+
+void Session::close_slow() {
+  if (is_closed_) return;
+  shared_.counters.slow_clients_closed_total.fetch_add(1, std::memory_order_relaxed);
+  shared_.log(fmt::format("event=slow_client_closed unsent_bytes={} limit={}",
+                          unsent_bytes(),
+                          shared_.options.output_bytes_max));
+  close();
+}
+
+void Session::sweep() {
+  if (is_closed_) return;
+  if (writing_.empty() && writing_.capacity() > resting_bytes_max) writing_ = Buffer();
+  Buffer& output = conversation_.output();
+  if (output.empty() && output.capacity() > resting_bytes_max) output = Buffer();
+  const Duration silence_max = shared_.options.silence_max;
+  if (conversation_.has_spoken() || silence_max.count() == 0) return;
+  if (std::chrono::seconds(++silent_seconds_) <= silence_max) return;
+  shared_.counters.silent_clients_closed_total.fetch_add(1, std::memory_order_relaxed);
+  close();
+}
+
+void Session::wait_readable() {
+  if (waits_readable_) return;
+  waits_readable_ = true;
+  if (conversation_.input().empty()) conversation_.input() = Buffer();
+  socket_.async_wait(tcp::socket::wait_read,
+                     [self = shared_from_this()](const error_code& problem) {
+                       self->waits_readable_ = false;
+                       if (self->is_closed_) return;
+                       if (problem) return self->close();
+                       self->read();
+                     });
+}
+
+void Session::wait_writable() {
+  if (waits_writable_) return;
+  waits_writable_ = true;
+  socket_.async_wait(tcp::socket::wait_write,
+                     [self = shared_from_this()](const error_code& problem) {
+                       self->waits_writable_ = false;
+                       if (self->is_closed_) return;
+                       if (problem) return self->close();
+                       self->go_on();
+                     });
+}
+
+/// Reads once, so that other connections of the thread get their turn.
+void Session::read() {
+  if (waits_readable_ || !may_read()) return;
+  Buffer& input = conversation_.input();
+  const std::size_t before = input.size();
+  // The buffer doubles with what has really come, whatever length was announced.
+  const std::size_t free = input.capacity() - before;
+  const std::size_t room = std::clamp(free, read_bytes_, std::max(read_bytes_, unsent_bytes_high));
+  char* const at = input.extend(room);
+  error_code problem;
+  const std::size_t received = socket_.read_some(asio::buffer(at, room), problem);
+  input.truncate(before + received);
+  if (problem == asio::error::would_block || problem == asio::error::try_again) {
+    return wait_readable();
+  }
+  if (problem == asio::error::interrupted) return wait_readable();
+  if (problem) return close();  // Also the end of the stream: a client that leaves.
+  shared_.counters.received_bytes_total.fetch_add(received, std::memory_order_relaxed);
+  consume();
+  if (is_closed_ || !may_read()) return;
+  if (received < room) {
+    if (received < read_bytes_ / 4) read_bytes_ = std::max(read_bytes_ / 2, read_bytes_min);
+    return wait_readable();
+  }
+  read_bytes_ = std::min(read_bytes_ * 2, read_bytes_max);
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (!self->is_closed_) self->read();
+  });
+}
+
+void Session::consume() {
+  engine::RequestBatch batch = conversation_.consume();
+  if (!batch.requests.empty()) shared_.port.submit(id_, std::move(batch));
+  start_backups();
+  flush();
+}
+
+/// Whether to go on reading; pauses when too much is outstanding or unsent, and goes on when half
+/// is done.
+bool Session::may_read() {
+  if (is_draining_ || conversation_.is_over()) return false;
+  const std::size_t outstanding_max = shared_.options.outstanding_max;
+  const bool has_room = unsent_bytes() <= unsent_bytes_high;
+  const std::size_t outstanding = conversation_.outstanding();
+  is_paused_ = !has_room ||
+               (is_paused_ ? outstanding > outstanding_max / 2 : outstanding >= outstanding_max);
+  return !is_paused_;
+}
+
+void Session::flush() {
+  if (waits_writable_) return end_if_done();
+  for (;;) {
+    if (written_ == writing_.size()) {
+      writing_.clear();
+      written_ = 0;
+      if (conversation_.output().empty()) break;
+      writing_.swap(conversation_.output());
+    }
+    error_code problem;
+    const std::size_t sent = socket_.write_some(
+        asio::buffer(writing_.data() + written_, writing_.size() - written_), problem);
+    written_ += sent;
+    shared_.counters.sent_bytes_total.fetch_add(sent, std::memory_order_relaxed);
+    if (problem == asio::error::would_block || problem == asio::error::try_again ||
+        problem == asio::error::interrupted) {
+      wait_writable();
+      break;
+    }
+    if (problem) return close();
+  }
+  end_if_done();
+}
+
+/// The end of a connection that is not read any more.
+void Session::end_if_done() {
+  if (!is_draining_ && !conversation_.is_over()) return;
+  if (conversation_.outstanding() > 0 && conversation_.has_only_waits()) {
+    conversation_.end_waits();
+    return flush();
+  }
+  if (conversation_.outstanding() == 0 && unsent_bytes() == 0) close();
+}
+
+void Session::start_backups() {
+  for (BackupOrder& order : conversation_.take_backups()) {
+    asio::post(shared_.blocking, [self = shared_from_this(), order = std::move(order)]() mutable {
+      Result<engine::BackupDone> done = self->shared_.port.backup(order.directory);
+      asio::post(self->thread_.context(), [self, order = std::move(order), done = std::move(done)] {
+        if (self->is_closed_) return;
+        self->conversation_.answer_backup(order, done);
+        self->go_on();
+      });
+    });
+  }
+}
+
+std::size_t Session::unsent_bytes() const {
+  return conversation_.unsent_bytes() + writing_.size() - written_;
+}
+
+}  // namespace sluice::native

@@ -1,0 +1,153 @@
+// Session: one connection, between its socket, its Conversation and the engine's port. IoThread: a
+// thread with its io_context and the connections that live on it. Internal to the gateway.
+//
+// Callbacks, not coroutines: what a connection waits for (bytes, room to write, replies, the end of
+// the server) are four independent events on one state, and each reads or writes what it can
+// without blocking. A connection that waits holds no buffer for reading.
+//
+//   socket readable ─► read ─► Conversation::consume ─► Port::submit
+//   engine's thread ─► on_replies ─► IoThread's inbox ─► Conversation::answer ─► one write
+#pragma once
+
+#include "engine/port.h"
+#include "gateway/native/conversation.h"
+#include "gateway/native/gateway.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace sluice::native {
+
+/// What all sessions of a gateway share. Any thread.
+class Shared {
+ public:
+  Shared(engine::Port& engine, GatewayOptions gateway_options);
+
+  void log(const std::string& line) const;
+  /// Gives leases back that no client was told of.
+  void release(const std::vector<model::Release>& leases);
+  void close_janitor();
+
+  engine::Port& port;
+  const GatewayOptions options;
+  Facts facts;
+  GatewayCounters counters;
+  boost::asio::thread_pool blocking{1};  ///< Backups.
+
+  /// A connection came or is gone for good.
+  void count_connection();
+  void uncount_connection();
+  /// Waits until there is none, or the deadline passes.
+  void wait_until_empty(std::chrono::steady_clock::time_point deadline);
+
+ private:
+  std::mutex mutex_;  ///< Of the count, for is_empty_.
+  std::condition_variable is_empty_;
+  engine::SessionId janitor_;  ///< Submits what no session can any more.
+};
+
+class Session;
+
+class IoThread {
+ public:
+  explicit IoThread(Shared& shared);
+
+  void start();
+  /// Runs what was posted, then ends. All sessions are gone.
+  void join();
+
+  boost::asio::io_context& context() { return context_; }
+
+  /// Hands replies over to a session of this thread. Any thread; never blocks for long.
+  void deliver(std::shared_ptr<Session> session, std::vector<engine::SessionReply> replies);
+  /// Tells every session to come to its end, or to end now. Any thread.
+  void drain_all();
+  void close_all();
+
+  // On this thread.
+  void enter(std::shared_ptr<Session> session);
+  void leave(const std::shared_ptr<Session>& session);
+
+ private:
+  struct Parcel {
+    std::shared_ptr<Session> session;
+    std::vector<engine::SessionReply> replies;
+  };
+
+  void take_inbox();
+  void sweep();
+
+  Shared& shared_;
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  boost::asio::steady_timer sweeper_;
+  std::unordered_set<std::shared_ptr<Session>> sessions_;
+  std::mutex mutex_;  ///< Of inbox_: engine's thread and this one meet here.
+  std::vector<Parcel> inbox_;
+  std::vector<Parcel> taken_;
+  bool is_ending_ = false;
+  std::thread thread_;
+};
+
+class Session final : public engine::Session, public std::enable_shared_from_this<Session> {
+ public:
+  Session(Shared& shared,
+          IoThread& thread,
+          boost::asio::ip::tcp::socket socket,
+          std::uint64_t client_id);
+
+  // All but on_replies() on the session's thread.
+  void start();
+  /// Engine's thread.
+  void on_replies(std::vector<engine::SessionReply> replies) override;
+  void take_replies(std::vector<engine::SessionReply> replies);
+  /// Once after a batch of take_replies(): goes on reading, writes what there is.
+  void go_on();
+  /// Reads no more, closes when everything is answered.
+  void drain();
+  void close();
+  /// Once a second: frees memory that is not needed, closes clients that never spoke.
+  void sweep();
+
+ private:
+  void wait_readable();
+  void wait_writable();
+  void read();
+  void consume();
+  bool may_read();
+  void flush();
+  void end_if_done();
+  void start_backups();
+  std::size_t unsent_bytes() const;
+  void close_slow();
+
+  Shared& shared_;
+  IoThread& thread_;
+  boost::asio::ip::tcp::socket socket_;
+  Conversation conversation_;
+  engine::SessionId id_;
+  Buffer writing_;           ///< Taken from the conversation's output.
+  std::size_t written_ = 0;  ///< How much of it is sent.
+  std::size_t read_bytes_;   ///< Room for the next read.
+  std::uint32_t silent_seconds_ = 0;
+  bool is_attached_ = false;
+  bool is_closed_ = false;
+  bool is_draining_ = false;
+  bool is_paused_ = false;  ///< Not read, until it has taken or been given what is outstanding.
+  bool waits_readable_ = false;
+  bool waits_writable_ = false;
+};
+
+}  // namespace sluice::native
