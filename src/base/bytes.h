@@ -19,24 +19,36 @@ using ByteView = std::string_view;
 class Buffer {
  public:
   Buffer() = default;
+
   explicit Buffer(std::size_t capacity) { reserve(capacity); }
+
   Buffer(Buffer&& other) noexcept { swap(other); }
+
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
     return *this;
   }
+
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+
   ~Buffer() { std::free(data_); }
 
   const char* data() const { return data_; }
+
   char* data() { return data_; }
+
   std::size_t size() const { return size_; }
+
   std::size_t capacity() const { return capacity_; }
+
   bool empty() const { return size_ == 0; }
+
   ByteView view() const { return {data_, size_}; }
+
   /// Forgets the content from `size` on, keeps the memory. `size` <= size().
   void truncate(std::size_t size) { size_ = size; }
+
   void clear() { size_ = 0; }
 
   void reserve(std::size_t capacity) {
@@ -45,7 +57,8 @@ class Buffer {
 
   /// Makes room for `count` more bytes and returns where to write them; they are uninitialised.
   char* extend(std::size_t count) {
-    if (size_ + count > capacity_) [[unlikely]] grow(size_ + count);
+    if (size_ + count > capacity_) [[unlikely]]
+      grow(size_ + count);
     char* at = data_ + size_;
     size_ += count;
     return at;

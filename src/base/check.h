@@ -11,15 +11,19 @@ namespace sluice {
 
 /// Prints where and aborts. Out of line of check() to keep the hot path small.
 [[noreturn, gnu::cold]] inline void broken(const boost::source_location& where) {
-  std::fprintf(stderr, "%s:%u: invariant broken in %s\n", where.file_name(),
-               where.line(), where.function_name());
+  std::fprintf(stderr,
+               "%s:%u: invariant broken in %s\n",
+               where.file_name(),
+               where.line(),
+               where.function_name());
   std::abort();
 }
 
 /// Aborts with file and line when `invariant` is false. One condition per call, so that the line
 /// tells which one failed. A function, not a macro: the argument is always evaluated.
 inline void check(bool invariant, boost::source_location where = BOOST_CURRENT_LOCATION) {
-  if (!invariant) [[unlikely]] broken(where);
+  if (!invariant) [[unlikely]]
+    broken(where);
 }
 
 }  // namespace sluice

@@ -21,7 +21,9 @@ class Reader {
   explicit Reader(ByteView bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
   bool ok() const { return ok_; }
+
   bool at_end() const { return at_ == end_; }
+
   std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
 
   template <std::integral T>

@@ -12,7 +12,9 @@ template <class T, class Tag>
 struct Strong {
   T value{};
   constexpr Strong() = default;
+
   constexpr explicit Strong(T v) : value(v) {}
+
   friend constexpr auto operator<=>(const Strong&, const Strong&) = default;
 };
 

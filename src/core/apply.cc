@@ -3,7 +3,6 @@
 // Every handler first checks everything (and answers with an error that has changed nothing), then
 // writes facts and changes memory in lifecycle.cc; that second part cannot fail.
 #include "core/core.h"
-
 #include "model/headers.h"
 
 #include <algorithm>
@@ -38,11 +37,13 @@ Result<void> check_size(std::string_view field, std::size_t size, std::size_t li
 }
 
 bool has_details(const model::PushOptions& options) {
-  return options.max_attempts || options.backoff || options.timeout || options.keep ||
-         options.at || !options.unique_key.empty() || !options.after.empty();
+  return options.max_attempts || options.backoff || options.timeout || options.keep || options.at ||
+         !options.unique_key.empty() || !options.after.empty();
 }
 
-std::string id_text(model::JobId id) { return std::to_string(id.value); }
+std::string id_text(model::JobId id) {
+  return std::to_string(id.value);
+}
 
 }  // namespace
 
@@ -80,8 +81,7 @@ void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output
   if (replaced == no_slot && !make_room(*queue, now, out)) {
     return refuse(ticket,
                   {ErrorCode::busy,
-                   "queue \"" + queue->name + "\" is full: " +
-                       std::to_string(queue->unfinished()) +
+                   "queue \"" + queue->name + "\" is full: " + std::to_string(queue->unfinished()) +
                        " unfinished jobs; ack some or raise max_length"},
                   out);
   }
@@ -149,14 +149,18 @@ std::optional<model::Answer> Core::meet_unique(const model::Push& push,
   if (held == keys_.end() || held->second.until <= now.time) return std::nullopt;
   const model::JobId holder = held->second.job;
   const auto exists = [&](std::string_view why) {
-    return model::Answer(std::make_unique<Error>(Error{
-        ErrorCode::exists, "unique key \"" + std::string(push.options->unique_key) +
-                               "\" is held by job " + id_text(holder) + std::string(why)}));
+    return model::Answer(std::make_unique<Error>(
+        Error{ErrorCode::exists,
+              "unique key \"" + std::string(push.options->unique_key) + "\" is held by job " +
+                  id_text(holder) + std::string(why)}));
   };
   switch (push.options->on_conflict) {
-    case model::OnConflict::existing: return model::Pushed{holder, false};
-    case model::OnConflict::reject: return exists("");
-    case model::OnConflict::replace: break;
+    case model::OnConflict::existing:
+      return model::Pushed{holder, false};
+    case model::OnConflict::reject:
+      return exists("");
+    case model::OnConflict::replace:
+      break;
   }
   const Slot slot = const_cast<JobTable&>(jobs_).find(holder);  // Only moves its cache.
   if (slot == no_slot || model::is_final(jobs_[slot].state)) return exists(", which is finished");
@@ -211,22 +215,24 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
     }
   }
   Buffer headers;
-  for (const auto& [key, value] : options.headers) model::put_header(headers, key, value);
+  for (const auto& [key, value] : options.headers)
+    model::put_header(headers, key, value);
   Buffer details;
   if (job.details != no_details) put_details(details, jobs_.details(slot), {});
   job.home = out.here();
-  job.record_bytes = put_job(*out.facts, JobRecord{.id = id,
-                                                   .queue = queue.index,
-                                                   .state = job.state,
-                                                   .priority = job.priority,
-                                                   .attempt = 0,
-                                                   .order = job.order,
-                                                   .due = job.due,
-                                                   .created = now.time,
-                                                   .type = push.type,
-                                                   .payload = push.payload,
-                                                   .headers = headers.view(),
-                                                   .details = details.view()});
+  job.record_bytes = put_job(*out.facts,
+                             JobRecord{.id = id,
+                                       .queue = queue.index,
+                                       .state = job.state,
+                                       .priority = job.priority,
+                                       .attempt = 0,
+                                       .order = job.order,
+                                       .due = job.due,
+                                       .created = now.time,
+                                       .type = push.type,
+                                       .payload = push.payload,
+                                       .headers = headers.view(),
+                                       .details = details.view()});
   live_bytes_ += job.record_bytes;
   ++queue.pushed_total;
   link(slot);
@@ -299,8 +305,12 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
       lease_jobs(queues, pull.count, pull.lease, pull.worker, now, out, needs);
   if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
   if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
-  PullWaiter waiter{std::move(queues), pull.count, pull.lease, std::string(pull.worker),
-                    pull.wait >= duration_max ? never : now.time + pull.wait, next_arrival_++};
+  PullWaiter waiter{std::move(queues),
+                    pull.count,
+                    pull.lease,
+                    std::string(pull.worker),
+                    pull.wait >= duration_max ? never : now.time + pull.wait,
+                    next_arrival_++};
   for (const QueueIndex index : waiter.queues) {
     queues_[index]->waiters.emplace(waiter.arrival, ticket);
   }
@@ -350,8 +360,8 @@ void Core::lease_job(Slot slot,
     length = details->timeout.value_or(length);
   }
   JobChanged changed = change(slot, JobState::leased, now);
-  changed.attempt = static_cast<std::uint16_t>(std::min<std::uint32_t>(
-      job.attempt + 1u, model::attempts_max));
+  changed.attempt =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(job.attempt + 1u, model::attempts_max));
   changed.order = (epoch_ << 40) | next_token_++;
   changed.due = now.time + length;
   changed.worker = worker;
@@ -390,8 +400,7 @@ Result<Slot> Core::leased(model::JobId id, model::LeaseToken token) {
 void Core::handle(const model::Ack& ack, model::Ticket ticket, Now now, Output& out) {
   if (ack.result.size() > limits_.payload_bytes_max) {
     return refuse(
-        ticket,
-        check_size("result", ack.result.size(), limits_.payload_bytes_max).error(), out);
+        ticket, check_size("result", ack.result.size(), limits_.payload_bytes_max).error(), out);
   }
   const Result<Slot> slot = leased(ack.id, ack.token);
   if (!slot) return refuse(ticket, slot.error(), out);
@@ -469,8 +478,8 @@ void Core::handle(const model::Cancel& cancel, model::Ticket ticket, Now now, Ou
   const Job& job = jobs_[slot];
   if (model::is_final(job.state)) {
     return refuse(ticket,
-                  {ErrorCode::stale, "job " + id_text(cancel.id) + " is already " +
-                                         std::string(name(job.state))},
+                  {ErrorCode::stale,
+                   "job " + id_text(cancel.id) + " is already " + std::string(name(job.state))},
                   out);
   }
   JobChanged changed = change(slot, JobState::cancelled, now);

@@ -8,8 +8,8 @@
 //   log.close_frame();                            // everything one call wrote is one frame
 //   … each reply of out.replies once the log is durable beyond reply.needs …
 //
-// What carries everything: for any history and any cut of the log at a frame boundary, restoring the
-// frames before the cut gives the state the core had there (core_property_test.cc).
+// What carries everything: for any history and any cut of the log at a frame boundary, restoring
+// the frames before the cut gives the state the core had there (core_property_test.cc).
 //
 // Reading order: apply.cc (what each command does, in the order of a job's life: push, lease, ack),
 // lifecycle.cc (every change of state goes through there), queues.cc, views.cc (what people see),
@@ -46,7 +46,9 @@ struct Output {
     base = at;
     start = frame.size();
   }
+
   Position here() const { return base.plus(facts->size() - start); }
+
   /// Whether this call has written facts.
   bool has_facts() const { return facts->size() != start; }
 };
@@ -92,6 +94,7 @@ class Core {
   /// Starts a new epoch. Leases keep what was left of them when the server went down, and at least
   /// lease_grace, so that workers can come back.
   void boot(Now now, Output& out);
+
   /// The latest time in the log.
   Time last_time() const { return time_; }
 
@@ -109,7 +112,9 @@ class Core {
   Result<void> carry(Position at, ByteView frame, RecordReader& reader, Output& out);
   /// Counters that must survive when old segments go; the last frame of each cleaning.
   void put_meta(Output& out) const;
+
   std::uint64_t live_bytes() const { return live_bytes_; }
+
   std::uint64_t memory_bytes() const;
 
   /// The whole durable state as text, the same for equal states. For tests and the simulator.
@@ -126,16 +131,20 @@ class Core {
     Time deadline = never;
     std::uint64_t arrival = 0;
   };
+
   struct AwaitWaiter {
     model::JobId id;
     Time deadline = never;
   };
+
   struct HeldKey {
     model::JobId job;
     Time until = never;
     Position home;
   };
+
   using KeyName = std::pair<QueueIndex, std::string>;
+
   /// A job that just ended, for those that wait for it.
   struct Settled {
     model::JobId id;
@@ -171,16 +180,25 @@ class Core {
   Result<Queue*> queue_for_push(const model::Push& push, Now now);
   Result<void> check_push(const model::Push& push, const Queue* queue) const;
   /// The answer that a held unique key gives; none: the push goes on.
-  std::optional<model::Answer> meet_unique(const model::Push& push, QueueIndex queue, Now now,
+  std::optional<model::Answer> meet_unique(const model::Push& push,
+                                           QueueIndex queue,
+                                           Now now,
                                            Slot& replaced) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot, Now now);
   bool make_room(Queue& queue, Now now, Output& out);
   std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
-                                               std::uint32_t count, std::optional<Duration> lease,
-                                               ByteView worker, Now now, Output& out,
+                                               std::uint32_t count,
+                                               std::optional<Duration> lease,
+                                               ByteView worker,
+                                               Now now,
+                                               Output& out,
                                                Position& needs);
-  void lease_job(Slot slot, std::optional<Duration> lease, ByteView worker, Now now, Output& out,
+  void lease_job(Slot slot,
+                 std::optional<Duration> lease,
+                 ByteView worker,
+                 Now now,
+                 Output& out,
                  model::Delivered& delivered);
   /// The leased job of this token, or the error that says why not.
   Result<Slot> leased(model::JobId id, model::LeaseToken token);
@@ -196,8 +214,8 @@ class Core {
   void make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Output& out);
   void finish(Slot slot, JobChanged& changed, Now now, Output& out);
   void die(Slot slot, ByteView reason, bool is_error, Now now, Output& out);
-  void retry_or_die(Slot slot, ByteView message, std::optional<Duration> after, Now now,
-                    Output& out);
+  void retry_or_die(
+      Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out);
   void settle(Now now, Output& out);
   void settle_dependents(const Settled& settled, Now now, Output& out);
   void dependency_ended(Slot slot, const Settled& settled, Now now, Output& out);
@@ -233,15 +251,17 @@ class Core {
 
   void reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs = Position());
   void refuse(model::Ticket ticket, Error error, Output& out);
+
   /// Reads see what is not durable yet: their replies wait for it.
   Position seen() const { return last_facts_; }
+
   std::uint64_t draw() { return partition_bits_ | next_sequence_++; }
 
   const model::Limits limits_;
   const std::uint64_t partition_bits_;
   JobTable jobs_;
-  TimerWheel timers_;       ///< Journal time.
-  TimerWheel wall_timers_;  ///< Calendar time: jobs pushed with AT.
+  TimerWheel timers_;                           ///< Journal time.
+  TimerWheel wall_timers_;                      ///< Calendar time: jobs pushed with AT.
   std::vector<std::unique_ptr<Queue>> queues_;  ///< By index; null: free.
   std::map<std::string, QueueIndex, std::less<>> queue_names_;
   Queue* last_queue_ = nullptr;  ///< Found last; a batch of pushes names one queue.

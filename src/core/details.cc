@@ -1,7 +1,6 @@
 // Details of a job: pooling, history, and their tagged encoding within a record.
-#include "core/job.h"
-
 #include "base/check.h"
+#include "core/job.h"
 #include "model/limits.h"
 
 namespace sluice::core {
@@ -70,19 +69,45 @@ void read_field(Field field, ByteView bytes, Position at, Details& details) {
   Reader reader(bytes);
   const auto duration = [&reader] { return Duration(reader.number<std::int64_t>()); };
   switch (field) {
-    case Field::max_attempts: details.max_attempts = reader.number<std::uint32_t>(); break;
-    case Field::backoff: details.backoff = read_backoff(reader); break;
-    case Field::timeout: details.timeout = duration(); break;
-    case Field::keep: details.keep = duration(); break;
-    case Field::ttl: details.ttl = duration(); break;
-    case Field::at: details.at = WallTime(duration()); break;
-    case Field::delay: details.delay = duration(); break;
-    case Field::unique_key: details.unique_key = std::string(bytes); break;
-    case Field::waits_for: read_waits(reader, details); break;
-    case Field::expires: details.expires = Time(duration()); break;
-    case Field::event: read_event(reader, details); break;
-    case Field::worker: details.worker = std::string(bytes); break;
-    case Field::error: details.error = std::string(bytes); break;
+    case Field::max_attempts:
+      details.max_attempts = reader.number<std::uint32_t>();
+      break;
+    case Field::backoff:
+      details.backoff = read_backoff(reader);
+      break;
+    case Field::timeout:
+      details.timeout = duration();
+      break;
+    case Field::keep:
+      details.keep = duration();
+      break;
+    case Field::ttl:
+      details.ttl = duration();
+      break;
+    case Field::at:
+      details.at = WallTime(duration());
+      break;
+    case Field::delay:
+      details.delay = duration();
+      break;
+    case Field::unique_key:
+      details.unique_key = std::string(bytes);
+      break;
+    case Field::waits_for:
+      read_waits(reader, details);
+      break;
+    case Field::expires:
+      details.expires = Time(duration());
+      break;
+    case Field::event:
+      read_event(reader, details);
+      break;
+    case Field::worker:
+      details.worker = std::string(bytes);
+      break;
+    case Field::error:
+      details.error = std::string(bytes);
+      break;
     case Field::result:
       details.has_result = true;
       details.result_at = at;
@@ -119,7 +144,8 @@ std::size_t Details::heap_bytes() const {
   std::size_t bytes = unique_key.capacity() + worker.capacity() + error.capacity() +
                       progress_note.capacity() + waits_for.capacity() * sizeof(model::Dependency) +
                       history.capacity() * sizeof(model::JobEvent);
-  for (const model::JobEvent& event : history) bytes += event.note.capacity();
+  for (const model::JobEvent& event : history)
+    bytes += event.note.capacity();
   return bytes;
 }
 
@@ -155,7 +181,8 @@ void put_details(Buffer& out, const Details& details, ByteView result) {
     put_bytes(out, Field::waits_for, encoded.view());
   }
   if (details.expires != never) put_duration(Field::expires, details.expires.time_since_epoch());
-  for (const model::JobEvent& event : details.history) put_event(out, event);
+  for (const model::JobEvent& event : details.history)
+    put_event(out, event);
   if (!details.worker.empty()) put_bytes(out, Field::worker, details.worker);
   if (!details.error.empty()) put_bytes(out, Field::error, details.error);
   if (details.has_result) put_bytes(out, Field::result, result);

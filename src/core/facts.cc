@@ -39,6 +39,7 @@ struct RecordHead {
   std::int64_t due;
   std::int64_t created;
 };
+
 static_assert(sizeof(RecordHead) == 56, "no padding: the struct is the format");
 constexpr std::size_t hashed_from = 12;
 
@@ -54,15 +55,20 @@ struct ChangeHead {
   std::uint64_t order;
   std::int64_t due;
 };
+
 static_assert(sizeof(ChangeHead) == 40, "no padding: the struct is the format");
 
 std::uint32_t record_hash(const char* record, std::size_t size) {
   return static_cast<std::uint32_t>(XXH3_64bits(record + hashed_from, size - hashed_from));
 }
 
-constexpr std::int64_t ms(Time time) { return time.time_since_epoch().count(); }
+constexpr std::int64_t ms(Time time) {
+  return time.time_since_epoch().count();
+}
 
-constexpr Time time_of(std::int64_t milliseconds) { return Time(Duration(milliseconds)); }
+constexpr Time time_of(std::int64_t milliseconds) {
+  return Time(Duration(milliseconds));
+}
 
 tl::unexpected<Error> bad(const char* what) {
   return fail(ErrorCode::corrupt, std::string("a fact is malformed: ") + what);
@@ -127,7 +133,8 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
 /// The kinds without a layout of their own. `reader` stands behind the kind.
 Result<Fact> decode_small(FactKind kind, Reader& reader) {
   switch (kind) {
-    case FactKind::job_gone: return Fact(JobGone{model::JobId(reader.number<std::uint64_t>())});
+    case FactKind::job_gone:
+      return Fact(JobGone{model::JobId(reader.number<std::uint64_t>())});
     case FactKind::queue_put: {
       QueuePut put;
       put.queue = reader.number<std::uint32_t>();
@@ -137,7 +144,8 @@ Result<Fact> decode_small(FactKind kind, Reader& reader) {
       put.policy = std::move(*policy);
       return Fact(std::move(put));
     }
-    case FactKind::queue_gone: return Fact(QueueGone{reader.number<std::uint32_t>()});
+    case FactKind::queue_gone:
+      return Fact(QueueGone{reader.number<std::uint32_t>()});
     case FactKind::key_held: {
       KeyHeld held;
       held.queue = reader.number<std::uint32_t>();
@@ -166,7 +174,8 @@ Result<Fact> decode_small(FactKind kind, Reader& reader) {
       return Fact(met);
     }
     case FactKind::job_put:
-    case FactKind::job_changed: break;
+    case FactKind::job_changed:
+      break;
   }
   return fail(ErrorCode::corrupt,
               "a fact has kind " + std::to_string(static_cast<int>(kind)) +

@@ -46,10 +46,10 @@ enum class FactKind : std::uint8_t {
 using QueueIndex = std::uint32_t;
 
 /// The whole record of a job. Encoded:
-///   u8 kind, u8 flags (1: headers, 2: details), u8 state, u8 priority, u16 attempt, u8 type length,
-///   u8 zero, u32 XXH3 of everything behind it (so that a record read back alone can be trusted),
-///   u32 record length, u64 id, u32 queue, u32 payload length, u64 order, i64 due, i64 created,
-///   type, payload, [sized32 headers], [sized32 details]
+///   u8 kind, u8 flags (1: headers, 2: details), u8 state, u8 priority, u16 attempt, u8 type
+///   length, u8 zero, u32 XXH3 of everything behind it (so that a record read back alone can be
+///   trusted), u32 record length, u64 id, u32 queue, u32 payload length, u64 order, i64 due, i64
+///   created, type, payload, [sized32 headers], [sized32 details]
 /// Details are tagged fields (core/details.h). `due` and `order` mean what core/job.h says.
 struct JobRecord {
   model::JobId id;
@@ -88,35 +88,48 @@ struct JobChanged {
 struct JobGone {
   model::JobId id;
 };
+
 struct QueuePut {
   QueueIndex queue = 0;
   ByteView name;
   model::QueuePolicy policy;
 };
+
 struct QueueGone {
   QueueIndex queue = 0;
 };
+
 struct KeyHeld {
   QueueIndex queue = 0;
   ByteView key;
   model::JobId job;
   Time until = never;
 };
+
 struct KeyGone {
   QueueIndex queue = 0;
   ByteView key;
 };
+
 struct Meta {
   std::uint64_t epoch = 0;
   std::uint64_t next_sequence = 0;
   Time time;
 };
+
 struct DependencyMet {
   model::JobId job;
   model::JobId dependency;
 };
 
-using Fact = std::variant<JobRecord, JobChanged, JobGone, QueuePut, QueueGone, KeyHeld, KeyGone, Meta,
+using Fact = std::variant<JobRecord,
+                          JobChanged,
+                          JobGone,
+                          QueuePut,
+                          QueueGone,
+                          KeyHeld,
+                          KeyGone,
+                          Meta,
                           DependencyMet>;
 
 /// Each appends one fact. put_job returns the length of the record.
@@ -135,9 +148,12 @@ void put_dependency_met(Buffer& out, const DependencyMet& met);
 class FactReader {
  public:
   FactReader(ByteView payload, Position at) : payload_(payload), at_(at) {}
+
   bool at_end() const { return offset_ == payload_.size(); }
+
   /// Position of the fact that next() will read.
   Position position() const { return at_.plus(offset_); }
+
   /// Error `corrupt` names what could not be understood. Requires !at_end().
   Result<Fact> next();
 

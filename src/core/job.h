@@ -41,6 +41,7 @@ struct Job {
   model::JobState state = model::JobState::ready;
   std::uint8_t priority = 0;
 };
+
 static_assert(sizeof(Job) == 64, "one cache line; 10 million of them are 640 MB");
 
 struct Details {

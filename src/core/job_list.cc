@@ -49,7 +49,8 @@ void JobList::merge(JobTable& jobs, std::vector<Slot>& stragglers) {
   std::sort(stragglers.begin(), stragglers.end(), by_order);
   Slot at = head_;
   for (const Slot slot : stragglers) {
-    while (at != no_slot && jobs[at].order < jobs[slot].order) at = jobs[at].next;
+    while (at != no_slot && jobs[at].order < jobs[slot].order)
+      at = jobs[at].next;
     if (at == no_slot) {
       push_back(jobs, slot);
       continue;
@@ -128,7 +129,8 @@ Slot ReadyList::after(const JobTable& jobs, Slot slot) const {
     Slot next = job.next;
     if (job.previous == in_returned) {
       next = level.tail.head();
-      while (next != no_slot && jobs[next].order < job.order) next = jobs[next].next;
+      while (next != no_slot && jobs[next].order < job.order)
+        next = jobs[next].next;
     }
     const auto returned = level.returned.upper_bound(job.order);
     if (returned != level.returned.end() &&

@@ -1,9 +1,10 @@
 // Lists of jobs within a queue: one per state, linked through the jobs themselves.
 //
 // JobList is a list in ascending `order`. ReadyList is what PULL takes from: per priority a list to
-// whose tail new jobs go, and beside it the few that came back to a place further in front (released,
-// lease expired), sorted. The tail list is append-only in order, so a long tail can later be kept as
-// a run of journal positions instead of jobs in memory (docs/architecture.md, "Long queues").
+// whose tail new jobs go, and beside it the few that came back to a place further in front
+// (released, lease expired), sorted. The tail list is append-only in order, so a long tail can
+// later be kept as a run of journal positions instead of jobs in memory (docs/architecture.md,
+// "Long queues").
 #pragma once
 
 #include "core/job_table.h"
@@ -23,9 +24,13 @@ class JobList {
   void merge(JobTable& jobs, std::vector<Slot>& stragglers);
 
   Slot head() const { return head_; }
+
   Slot tail() const { return tail_; }
+
   bool empty() const { return head_ == no_slot; }
+
   std::uint64_t size() const { return size_; }
+
   /// Whether the job could be appended without breaking the order.
   bool accepts(const JobTable& jobs, Slot slot) const {
     return empty() || jobs[tail_].order < jobs[slot].order;
@@ -47,7 +52,9 @@ class ReadyList {
   Slot lowest_front(const JobTable& jobs) const;
   /// The job behind this one in the order in which they will run; no_slot behind the last.
   Slot after(const JobTable& jobs, Slot slot) const;
+
   std::uint64_t size() const { return size_; }
+
   void merge(JobTable& jobs, std::vector<Slot>& stragglers);
   bool accepts(const JobTable& jobs, Slot slot) const;
 

@@ -111,7 +111,8 @@ std::size_t JobTable::memory_bytes() const {
 std::vector<std::uint64_t> JobTable::sorted_page_keys() const {
   std::vector<std::uint64_t> keys;
   keys.reserve(directory_.size());
-  for (const auto& [key, page] : directory_) keys.push_back(key);
+  for (const auto& [key, page] : directory_)
+    keys.push_back(key);
   std::sort(keys.begin(), keys.end());
   return keys;
 }

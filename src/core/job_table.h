@@ -1,8 +1,8 @@
 // JobTable: where jobs live and how they are found by id.
 //
 // Jobs are in chunks that never move. The directory from id to slot is a hash of pages of 64 ids:
-// ids are drawn from a counter, so neighbours share a page, a job costs four bytes of directory, and
-// the hash grows by one entry in 64 jobs (a rehash of ten million jobs takes milliseconds).
+// ids are drawn from a counter, so neighbours share a page, a job costs four bytes of directory,
+// and the hash grows by one entry in 64 jobs (a rehash of ten million jobs takes milliseconds).
 #pragma once
 
 #include "base/check.h"
@@ -26,6 +26,7 @@ class JobTable {
   Slot find(model::JobId id);
 
   Job& operator[](Slot slot) { return chunks_[slot / chunk_jobs][slot % chunk_jobs]; }
+
   const Job& operator[](Slot slot) const { return chunks_[slot / chunk_jobs][slot % chunk_jobs]; }
 
   /// The job's details, made if it has none.
@@ -35,6 +36,7 @@ class JobTable {
   const Details* details_if_any(Slot slot) const;
 
   std::size_t size() const { return size_; }
+
   /// What jobs, directory and details cost; heap memory of details is counted by the caller.
   std::size_t memory_bytes() const;
 

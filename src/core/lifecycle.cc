@@ -12,7 +12,9 @@ namespace {
 
 using model::JobState;
 
-std::string id_text(model::JobId id) { return std::to_string(id.value); }
+std::string id_text(model::JobId id) {
+  return std::to_string(id.value);
+}
 
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
 bool is_wall_timed(const Job& job, const Details* details) {
@@ -20,7 +22,9 @@ bool is_wall_timed(const Job& job, const Details* details) {
          details->at->time_since_epoch() == job.due.time_since_epoch();
 }
 
-std::size_t index_of(JobState state) { return static_cast<std::size_t>(state); }
+std::size_t index_of(JobState state) {
+  return static_cast<std::size_t>(state);
+}
 
 }  // namespace
 
@@ -77,9 +81,12 @@ void Core::assign(Slot slot, const JobChanged& changed) {
   }
   if (changed.is_event) {
     constexpr std::size_t note_bytes = 512;  // The whole text is in `error`; history is bounded.
-    add_event(details, model::JobEvent{changed.time, changed.state, changed.attempt,
-                                       std::string(changed.worker),
-                                       std::string(changed.note.substr(0, note_bytes))});
+    add_event(details,
+              model::JobEvent{changed.time,
+                              changed.state,
+                              changed.attempt,
+                              std::string(changed.worker),
+                              std::string(changed.note.substr(0, note_bytes))});
   }
   details_bytes_ += details.heap_bytes();
 }
@@ -153,11 +160,8 @@ void Core::make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Ou
   transition(slot, changed, out);
 }
 
-void Core::retry_or_die(Slot slot,
-                        ByteView message,
-                        std::optional<Duration> after,
-                        Now now,
-                        Output& out) {
+void Core::retry_or_die(
+    Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out) {
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
   const Details* details = jobs_.details_if_any(slot);
@@ -169,8 +173,7 @@ void Core::retry_or_die(Slot slot,
       details != nullptr && details->backoff ? *details->backoff : queue.policy.backoff;
   JobChanged changed = change(slot, JobState::retry, now);
   changed.order = draw();
-  changed.due =
-      now.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
+  changed.due = now.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
   changed.note = message;
   changed.is_error = true;
   transition(slot, changed, out);
@@ -257,15 +260,15 @@ void Core::settle_dependents(const Settled& settled, Now now, Output& out) {
 void Core::dependency_ended(Slot slot, const Settled& settled, Now now, Output& out) {
   Details& details = jobs_.details(slot);
   const auto waits_for =
-      std::find_if(details.waits_for.begin(), details.waits_for.end(),
+      std::find_if(details.waits_for.begin(),
+                   details.waits_for.end(),
                    [&settled](const model::Dependency& each) { return each.id == settled.id; });
   if (waits_for == details.waits_for.end()) return;
   if (!settled.has_succeeded && !waits_for->any_outcome) {
     const Slot other = jobs_.find(settled.id);
-    const std::string how =
-        other == no_slot || !model::is_final(jobs_[other].state)
-            ? "died"
-            : "is " + std::string(name(jobs_[other].state));
+    const std::string how = other == no_slot || !model::is_final(jobs_[other].state)
+                                ? "died"
+                                : "is " + std::string(name(jobs_[other].state));
     const std::string reason = "job " + id_text(settled.id) + ", which this job waited for, " + how;
     return die(slot, reason, true, now, out);
   }
@@ -326,7 +329,8 @@ void Core::keep_or_remove(Slot slot, Output& out) {
   }
   if (queue.policy.keep.count() == 0) return remove_job(slot, out);
   const JobList& kept = queue.lists[index_of(job.state)];
-  while (kept.size() > queue.policy.keep_max) remove_job(kept.head(), out);
+  while (kept.size() > queue.policy.keep_max)
+    remove_job(kept.head(), out);
 }
 
 void Core::remove_job(Slot slot, Output& out) {
@@ -356,8 +360,7 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     } else if (const Slot slot = jobs_.find(await->second.id); slot != no_slot) {
       reply(ticket, info(slot), out, seen());
     } else {
-      refuse(ticket,
-             {ErrorCode::no_job, "job " + id_text(await->second.id) + " is gone"}, out);
+      refuse(ticket, {ErrorCode::no_job, "job " + id_text(await->second.id) + " is gone"}, out);
     }
     drop_waiter(ticket);
     return true;
@@ -384,7 +387,9 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
   Job& job = jobs_[slot];
   switch (job.state) {
     case JobState::scheduled:
-    case JobState::retry: make_ready(slot, draw(), {}, now, out); break;
+    case JobState::retry:
+      make_ready(slot, draw(), {}, now, out);
+      break;
     case JobState::ready: {
       JobChanged changed = change(slot, JobState::expired, now);
       changed.note = "its ttl ran out before it was started";
@@ -409,9 +414,12 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
     }
     case JobState::succeeded:
     case JobState::cancelled:
-    case JobState::expired: remove_job(slot, out); break;
+    case JobState::expired:
+      remove_job(slot, out);
+      break;
     case JobState::waiting:
-    case JobState::dead: check(false);
+    case JobState::dead:
+      check(false);
   }
 }
 
@@ -442,8 +450,8 @@ void Core::dispatch(Now now, Output& out) {
       const PullWaiter waiter = pulls_.at(ticket);
       drop_waiter(ticket);
       Position needs;
-      std::unique_ptr<model::Delivered> delivered = lease_jobs(
-          waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
+      std::unique_ptr<model::Delivered> delivered =
+          lease_jobs(waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
       check(delivered != nullptr);
       reply(ticket, std::move(delivered), out, needs);
     }

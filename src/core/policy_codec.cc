@@ -36,20 +36,42 @@ void read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
   Reader value(bytes);
   const auto duration = [&value] { return Duration(value.number<std::int64_t>()); };
   switch (field) {
-    case PolicyField::priority: policy.priority = value.number<std::uint8_t>(); break;
-    case PolicyField::delay: policy.delay = duration(); break;
-    case PolicyField::max_attempts: policy.max_attempts = value.number<std::uint32_t>(); break;
-    case PolicyField::backoff: policy.backoff = read_backoff(value); break;
-    case PolicyField::timeout: policy.timeout = duration(); break;
-    case PolicyField::ttl: policy.ttl = duration(); break;
-    case PolicyField::keep: policy.keep = duration(); break;
-    case PolicyField::keep_max: policy.keep_max = value.number<std::uint32_t>(); break;
-    case PolicyField::max_length: policy.max_length = value.number<std::uint64_t>(); break;
+    case PolicyField::priority:
+      policy.priority = value.number<std::uint8_t>();
+      break;
+    case PolicyField::delay:
+      policy.delay = duration();
+      break;
+    case PolicyField::max_attempts:
+      policy.max_attempts = value.number<std::uint32_t>();
+      break;
+    case PolicyField::backoff:
+      policy.backoff = read_backoff(value);
+      break;
+    case PolicyField::timeout:
+      policy.timeout = duration();
+      break;
+    case PolicyField::ttl:
+      policy.ttl = duration();
+      break;
+    case PolicyField::keep:
+      policy.keep = duration();
+      break;
+    case PolicyField::keep_max:
+      policy.keep_max = value.number<std::uint32_t>();
+      break;
+    case PolicyField::max_length:
+      policy.max_length = value.number<std::uint64_t>();
+      break;
     case PolicyField::overflow:
       policy.overflow = static_cast<model::Overflow>(value.number<std::uint8_t>());
       break;
-    case PolicyField::dead_letter: policy.dead_letter = std::string(bytes); break;
-    case PolicyField::paused: policy.paused = value.number<std::uint8_t>() != 0; break;
+    case PolicyField::dead_letter:
+      policy.dead_letter = std::string(bytes);
+      break;
+    case PolicyField::paused:
+      policy.paused = value.number<std::uint8_t>() != 0;
+      break;
   }
 }
 
@@ -89,7 +111,8 @@ void put_backoff(Buffer& out, const model::Backoff& backoff) {
   out.append_raw(std::int64_t{backoff.base.count()});
   out.append_raw(std::int64_t{backoff.cap.count()});
   out.append_raw(static_cast<std::uint8_t>(backoff.list.size()));
-  for (const Duration delay : backoff.list) out.append_raw(std::int64_t{delay.count()});
+  for (const Duration delay : backoff.list)
+    out.append_raw(std::int64_t{delay.count()});
 }
 
 model::Backoff read_backoff(Reader& reader) {

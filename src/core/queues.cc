@@ -120,9 +120,9 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
   JobList& leased_jobs = queue.lists[static_cast<std::size_t>(JobState::leased)];
   if (!leased_jobs.empty() && !remove.force) {
     return refuse(ticket,
-                  {ErrorCode::busy, "queue \"" + queue.name + "\" has " +
-                                        std::to_string(leased_jobs.size()) +
-                                        " leased jobs; wait for them or delete with FORCE"},
+                  {ErrorCode::busy,
+                   "queue \"" + queue.name + "\" has " + std::to_string(leased_jobs.size()) +
+                       " leased jobs; wait for them or delete with FORCE"},
                   out);
   }
   if (!queue.waiters.empty()) {
@@ -179,7 +179,8 @@ void Core::handle(const model::RedriveDead& drive, model::Ticket ticket, Now now
   }
   if (!drive.ids.empty()) return reply(ticket, model::Counted{count}, out, out.base);
   const JobList& dead = (*queue)->lists[static_cast<std::size_t>(JobState::dead)];
-  for (; count < step_jobs && !dead.empty(); ++count) redrive(dead.head(), now, out);
+  for (; count < step_jobs && !dead.empty(); ++count)
+    redrive(dead.head(), now, out);
   reply(ticket, model::Counted{count, count == step_jobs}, out, out.base);
 }
 
@@ -198,7 +199,8 @@ void Core::handle(const model::DeleteDead& remove, model::Ticket ticket, Now, Ou
   }
   if (!remove.ids.empty()) return reply(ticket, model::Counted{count}, out, out.base);
   const JobList& dead = (*queue)->lists[static_cast<std::size_t>(JobState::dead)];
-  for (; count < step_jobs && !dead.empty(); ++count) remove_job(dead.head(), out);
+  for (; count < step_jobs && !dead.empty(); ++count)
+    remove_job(dead.head(), out);
   reply(ticket, model::Counted{count, count == step_jobs}, out, out.base);
 }
 

@@ -1,8 +1,8 @@
 // From facts to state and back: restore, the start of an epoch, and what cleaning carries forward.
 //
 // restore() must accept facts about objects it does not know: cleaning removes segments from the
-// front, so the log may begin with changes to a job whose whole record now stands further behind (or
-// which is gone). Such facts say nothing that still counts.
+// front, so the log may begin with changes to a job whose whole record now stands further behind
+// (or which is gone). Such facts say nothing that still counts.
 #include "core/core.h"
 
 #include <algorithm>
@@ -68,9 +68,8 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     const Slot slot = jobs_.find(met->job);
     Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
     if (details != nullptr) {
-      std::erase_if(details->waits_for, [met](const model::Dependency& each) {
-        return each.id == met->dependency;
-      });
+      std::erase_if(details->waits_for,
+                    [met](const model::Dependency& each) { return each.id == met->dependency; });
     }
   }
   return {};
@@ -138,8 +137,9 @@ Result<void> Core::finish_restore() {
     Job& job = jobs_[slot];
     Queue& queue = *queues_[job.queue];
     if (queue.name.empty()) {
-      broken = {ErrorCode::corrupt, "job " + std::to_string(job.id.value) + " is in queue number " +
-                                        std::to_string(job.queue) + ", of which the log has no record"};
+      broken = {ErrorCode::corrupt,
+                "job " + std::to_string(job.id.value) + " is in queue number " +
+                    std::to_string(job.queue) + ", of which the log has no record"};
       return;
     }
     const Details* details = jobs_.details_if_any(slot);
@@ -160,8 +160,7 @@ Result<void> Core::finish_restore() {
     }
     const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
                            details != nullptr && details->keep;
-    JobList& list =
-        is_pinned ? queue.pinned : queue.lists[static_cast<std::size_t>(job.state)];
+    JobList& list = is_pinned ? queue.pinned : queue.lists[static_cast<std::size_t>(job.state)];
     if (list.accepts(jobs_, slot)) {
       list.push_back(jobs_, slot);
     } else {
@@ -169,8 +168,10 @@ Result<void> Core::finish_restore() {
     }
   });
   if (!broken.message.empty()) return tl::unexpected<Error>(broken);
-  for (auto& [where, slots] : stragglers) where.second->merge(jobs_, slots);
-  for (auto& [index, slots] : ready_stragglers) queues_[index]->ready.merge(jobs_, slots);
+  for (auto& [where, slots] : stragglers)
+    where.second->merge(jobs_, slots);
+  for (auto& [index, slots] : ready_stragglers)
+    queues_[index]->ready.merge(jobs_, slots);
   for (std::unique_ptr<Queue>& queue : queues_) {
     if (queue != nullptr && queue->name.empty()) queue.reset();
   }

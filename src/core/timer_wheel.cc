@@ -75,7 +75,8 @@ void TimerWheel::rewind(std::int64_t now) {
   std::vector<Slot> all;
   all.reserve(size_);
   for (const Slot head : heads_) {
-    for (Slot slot = head; slot != no_slot; slot = jobs_[slot].timer_next) all.push_back(slot);
+    for (Slot slot = head; slot != no_slot; slot = jobs_[slot].timer_next)
+      all.push_back(slot);
   }
   reset(now);
   for (const Slot slot : all) {
@@ -88,8 +89,9 @@ void TimerWheel::rewind(std::int64_t now) {
 /// The lowest occupied level has the earliest slot: what sits higher differs from elapsed_ in a
 /// higher bit and is later.
 std::optional<TimerWheel::Point> TimerWheel::next_point() const {
-  // A slot of a higher level that the wheel has reached but not yet emptied (pop() ran out of steps)
-  // comes before everything else: its timers may be due before those that have moved down already.
+  // A slot of a higher level that the wheel has reached but not yet emptied (pop() ran out of
+  // steps) comes before everything else: its timers may be due before those that have moved down
+  // already.
   for (std::size_t level = 1; level < levels; ++level) {
     const std::size_t slot = (bits(elapsed_) >> (level * 6)) & (slots - 1);
     if ((occupied_[level] >> slot & 1) != 0) return Point{level, slot, elapsed_};

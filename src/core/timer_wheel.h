@@ -2,9 +2,9 @@
 //
 // A hierarchical wheel (Varghese and Lauck 1987) in the form Tokio uses: eleven levels of 64 slots,
 // a level for each six bits of the time. A timer sits at the level of the highest bit in which its
-// due time differs from the wheel's time; when the wheel reaches a slot of a higher level, the slot's
-// timers move down. A bitmap per level finds the next occupied slot in one instruction.
-// The lists run through Job::timer_previous and timer_next, so a timer costs no memory of its own.
+// due time differs from the wheel's time; when the wheel reaches a slot of a higher level, the
+// slot's timers move down. A bitmap per level finds the next occupied slot in one instruction. The
+// lists run through Job::timer_previous and timer_next, so a timer costs no memory of its own.
 #pragma once
 
 #include "core/job_table.h"
@@ -23,6 +23,7 @@ class TimerWheel {
   void add(Slot slot);
   /// Requires that the job's timer is armed (is_armed).
   void remove(Slot slot);
+
   static bool is_armed(const Job& job) { return job.timer_previous != no_slot; }
 
   /// Takes one timer that is due at `now`; no_slot when there is none, or when `steps` is used up:
@@ -36,6 +37,7 @@ class TimerWheel {
 
   /// Sets the wheel's time back (a clock stepped): takes every timer out and arms it again.
   void rewind(std::int64_t now);
+
   std::int64_t elapsed() const { return elapsed_; }
 
  private:

@@ -41,15 +41,16 @@ void Core::handle(const model::GetJob& get, model::Ticket ticket, Now, Output& o
   const Slot slot = jobs_.find(get.id);
   if (slot == no_slot) {
     return refuse(ticket,
-                  {ErrorCode::no_job, "there is no job " + std::to_string(get.id.value) +
-                                          "; it never was, or finished and is not kept"},
+                  {ErrorCode::no_job,
+                   "there is no job " + std::to_string(get.id.value) +
+                       "; it never was, or finished and is not kept"},
                   out);
   }
   reply(ticket, info(slot), out, seen());
 }
 
-// A walk over a queue: its states one after the other, each list from head to tail; pinned jobs come
-// where their list would be last.
+// A walk over a queue: its states one after the other, each list from head to tail; pinned jobs
+// come where their list would be last.
 
 Slot Core::first_listed(const Queue& queue, JobState state) const {
   if (state == JobState::ready) return queue.ready.front(jobs_);
@@ -83,8 +84,9 @@ void Core::handle(const model::ListJobs& list, model::Ticket ticket, Now now, Ou
                            (list.state && jobs_[slot].state != *list.state);
     if (has_moved) {
       return refuse(ticket,
-                    {ErrorCode::no_job, "cursor: job " + std::to_string(list.cursor.value) +
-                                            " has changed since; start the listing again"},
+                    {ErrorCode::no_job,
+                     "cursor: job " + std::to_string(list.cursor.value) +
+                         " has changed since; start the listing again"},
                     out);
     }
     state = jobs_[slot].state;
@@ -121,7 +123,8 @@ model::QueueInfo Core::info(const Queue& queue, Now now) const {
   info.failed_total = queue.failed_total;
   info.dead_total = queue.dead_total;
   info.waiting_pulls = queue.waiters.size();
-  info.oldest_ready_at = queue.ready.size() == 0 ? Position() : jobs_[queue.ready.front(jobs_)].home;
+  info.oldest_ready_at =
+      queue.ready.size() == 0 ? Position() : jobs_[queue.ready.front(jobs_)].home;
   if (queue.ready.size() > 0) {
     info.oldest_ready_bytes = jobs_[queue.ready.front(jobs_)].record_bytes;
   }
@@ -164,6 +167,8 @@ void Core::handle(const model::GetStats&, model::Ticket ticket, Now, Output& out
   reply(ticket, std::move(stats), out, seen());
 }
 
-std::uint64_t Core::memory_bytes() const { return jobs_.memory_bytes() + details_bytes_; }
+std::uint64_t Core::memory_bytes() const {
+  return jobs_.memory_bytes() + details_bytes_;
+}
 
 }  // namespace sluice::core

@@ -39,14 +39,16 @@ void Answers::complete(model::Answer& answer) {
   } else if (auto* queue = std::get_if<std::unique_ptr<model::QueueInfo>>(&answer)) {
     complete(**queue);
   } else if (auto* queues = std::get_if<std::unique_ptr<model::QueueList>>(&answer)) {
-    for (model::QueueInfo& each : (*queues)->queues) complete(each);
+    for (model::QueueInfo& each : (*queues)->queues)
+      complete(each);
   }
 }
 
 void Answers::complete(model::Delivered& delivered) {
   // Views into `bytes` must not move: reserve what all of it can need at most.
   std::size_t bytes = 0;
-  for (const model::Delivery& job : delivered.jobs) bytes += job.record_bytes + job.queue.size();
+  for (const model::Delivery& job : delivered.jobs)
+    bytes += job.record_bytes + job.queue.size();
   delivered.bytes.reserve(bytes);
   std::erase_if(delivered.jobs, [&](model::Delivery& job) {
     const Result<core::JobRecord> record = read(log_, job.home, job.record_bytes);

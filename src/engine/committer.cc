@@ -11,14 +11,17 @@ Written write_batch(journal::Log& log, journal::Batch batch, journal::Sync sync)
   const auto begin = std::chrono::steady_clock::now();
   Result<void> result = log.write(batch, sync);
   const auto took = std::chrono::steady_clock::now() - begin;
-  return Written{std::move(batch), std::move(result),
+  return Written{std::move(batch),
+                 std::move(result),
                  std::chrono::duration_cast<std::chrono::microseconds>(took)};
 }
 
 Committer::Committer(journal::Log& log, std::function<void()> on_written)
     : log_(log), on_written_(std::move(on_written)), thread_([this] { run(); }) {}
 
-Committer::~Committer() { check(!thread_.joinable()); }
+Committer::~Committer() {
+  check(!thread_.joinable());
+}
 
 void Committer::start(journal::Batch batch, journal::Sync sync) {
   check(!is_busy_);

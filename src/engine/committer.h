@@ -31,8 +31,10 @@ class Committer {
 
   /// Requires !is_busy().
   void start(journal::Batch batch, journal::Sync sync);
+
   /// A batch was started and take() has not returned it yet. Engine thread.
   bool is_busy() const { return is_busy_; }
+
   /// The batch that was started, once it is written. Engine thread.
   std::optional<Written> take();
   /// Waits for a batch under way (its result stays for take()) and joins the thread.

@@ -240,7 +240,8 @@ void Cycle::say(std::vector<Held>& replies) {
     const SessionId session = session_of(replies[next].ticket);
     std::vector<SessionReply> run;
     const std::size_t first = next;
-    while (next < replies.size() && session_of(replies[next].ticket) == session) ++next;
+    while (next < replies.size() && session_of(replies[next].ticket) == session)
+      ++next;
     run.reserve(next - first);
     for (std::size_t index = first; index < next; ++index) {
       run.push_back({sequence_of(replies[index].ticket), std::move(replies[index].answer)});
@@ -271,8 +272,8 @@ bool Cycle::wants_cleaning() const {
 }
 
 /// One step: scan a piece of the oldest segment and write again what still lives; at its end wait
-/// until the copies are durable, then drop the segment. Paced by what was appended, so that cleaning
-/// keeps up with any rate and costs nothing when nothing happens.
+/// until the copies are durable, then drop the segment. Paced by what was appended, so that
+/// cleaning keeps up with any rate and costs nothing when nothing happens.
 void Cycle::clean(Now) {
   if (copies_end_) {
     if (log_.durable_end() < *copies_end_) return;

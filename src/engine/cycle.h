@@ -26,9 +26,11 @@ namespace sluice::engine {
 constexpr model::Ticket ticket(SessionId session, Sequence sequence) {
   return model::Ticket((std::uint64_t{session.value} << 32) | sequence);
 }
+
 constexpr SessionId session_of(model::Ticket ticket) {
   return SessionId(static_cast<std::uint32_t>(ticket.value >> 32));
 }
+
 constexpr Sequence sequence_of(model::Ticket ticket) {
   return static_cast<Sequence>(ticket.value);
 }
@@ -57,6 +59,7 @@ class Cycle final : private core::RecordReader {
   /// `is_idle`: nothing else is waiting to be applied.
   void commit(Now now, bool is_idle);
   void collect();
+
   /// Pushes are refused from now on, with this reason; empty: they are taken again.
   void refuse_pushes(std::string reason) { refusal_ = std::move(reason); }
 
@@ -64,9 +67,12 @@ class Cycle final : private core::RecordReader {
   std::optional<Duration> idle_for(Now now) const;
   /// Syncs everything and releases every reply that depends on it.
   void drain(Now now);
+
   /// Set once the disk has failed; nothing is acknowledged after that.
   const std::optional<Error>& failure() const { return failure_; }
+
   journal::Log& log() { return log_; }
+
   const core::Core& core() const { return *core_; }
 
  private:
@@ -76,6 +82,7 @@ class Cycle final : private core::RecordReader {
     model::Ticket ticket;
     model::Answer answer;
   };
+
   /// A purge or redrive that goes on in the next cycle; `batch` keeps its views alive.
   struct Continuation {
     model::Ticket ticket;
@@ -109,16 +116,16 @@ class Cycle final : private core::RecordReader {
   Send send_;
   Answers answers_;
   core::Output out_;
-  std::vector<Held> fresh_;      ///< Replies of this cycle, not yet sorted into now and later.
-  std::deque<Held> held_;        ///< Wait for the disk.
+  std::vector<Held> fresh_;  ///< Replies of this cycle, not yet sorted into now and later.
+  std::deque<Held> held_;    ///< Wait for the disk.
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;
-  Position written_end_;         ///< Behind the last batch that write() returned for.
+  Position written_end_;             ///< Behind the last batch that write() returned for.
   std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
-  std::uint64_t appended_ = 0;   ///< Bytes since the last cleaning step: what paces it.
+  std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
   bool is_cleaning_ = false;
   bool has_timers_left_ = false;

@@ -53,6 +53,7 @@ class Engine::Impl {
   void submit(SessionId session, RequestBatch batch);
   Result<BackupDone> backup(std::string path);
   Now now() const;
+
   const Counters& counters() const { return counters_; }
 
  private:
@@ -102,7 +103,8 @@ Result<void> Engine::Impl::open() {
   auto core = std::make_unique<core::Core>(options_.limits, options_.partition);
   core::Core& restored = *core;
   Result<std::unique_ptr<journal::Log>> log = journal::Log::open(
-      directory_, options_.log,
+      directory_,
+      options_.log,
       [&restored](Position at, ByteView frame) { return restored.restore(at, frame); },
       options_.on_progress);
   if (!log) return tl::unexpected<Error>(log.error());
@@ -113,7 +115,11 @@ Result<void> Engine::Impl::open() {
   time_offset_ = std::max(wall, core->last_time()).time_since_epoch() - clock_.since_boot();
   committer_ = std::make_unique<Committer>(*log_, [this] { wake(); });
   cycle_ = std::make_unique<Cycle>(
-      *log_, std::move(core), committer_.get(), options_, counters_,
+      *log_,
+      std::move(core),
+      committer_.get(),
+      options_,
+      counters_,
       [this](SessionId id, std::vector<SessionReply>& replies) { return send(id, replies); });
   const Result<void> booted = cycle_->boot(now());
   if (!booted) {
@@ -327,23 +333,33 @@ Result<std::unique_ptr<Engine>> Engine::open(io::Directory& directory,
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Engine::~Engine() { impl_->stop(); }
+Engine::~Engine() {
+  impl_->stop();
+}
 
-void Engine::stop() { impl_->stop(); }
+void Engine::stop() {
+  impl_->stop();
+}
 
 SessionId Engine::attach(std::shared_ptr<Session> session) {
   return impl_->attach(std::move(session));
 }
 
-void Engine::detach(SessionId session) { impl_->detach(session); }
+void Engine::detach(SessionId session) {
+  impl_->detach(session);
+}
 
 void Engine::submit(SessionId session, RequestBatch batch) {
   impl_->submit(session, std::move(batch));
 }
 
-const Counters& Engine::counters() const { return impl_->counters(); }
+const Counters& Engine::counters() const {
+  return impl_->counters();
+}
 
-Now Engine::now() const { return impl_->now(); }
+Now Engine::now() const {
+  return impl_->now();
+}
 
 Result<BackupDone> Engine::backup(std::string directory) {
   return impl_->backup(std::move(directory));

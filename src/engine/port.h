@@ -40,8 +40,8 @@ struct Request {
 struct RequestBatch {
   Buffer bytes;
   std::vector<Request> requests;
-  std::deque<model::PushOptions> options;               ///< Push::options points here.
-  std::deque<std::vector<ByteView>> queue_lists;        ///< Pull::queues points here.
+  std::deque<model::PushOptions> options;         ///< Push::options points here.
+  std::deque<std::vector<ByteView>> queue_lists;  ///< Pull::queues points here.
 };
 
 struct SessionReply {
@@ -49,8 +49,8 @@ struct SessionReply {
   model::Answer answer;
 };
 
-/// A client's end of the port. Called on the engine's or the journal's thread: hand over to your own
-/// thread and return; never block, never throw.
+/// A client's end of the port. Called on the engine's or the journal's thread: hand over to your
+/// own thread and return; never block, never throw.
 class Session {
  public:
   virtual ~Session() = default;
@@ -90,8 +90,8 @@ class Port {
   virtual const Counters& counters() const = 0;
   /// Now as the engine sees it; to render ages and deadlines. Any thread.
   virtual Now now() const = 0;
-  /// Copies the journal up to what is durable at some moment during the call into `directory`, which
-  /// must not exist. Blocks the caller, not the engine. Any thread but a session's callback.
+  /// Copies the journal up to what is durable at some moment during the call into `directory`,
+  /// which must not exist. Blocks the caller, not the engine. Any thread but a session's callback.
   virtual Result<BackupDone> backup(std::string directory) = 0;
 };
 

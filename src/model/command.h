@@ -26,8 +26,8 @@ struct Push {
 struct Pull {
   const std::vector<ByteView>* queues = nullptr;  ///< Owned by the request; 1..pull_queues_max.
   std::uint32_t count = 1;
-  Duration wait{0};                ///< 0: answer at once. duration_max: wait until abandoned.
-  std::optional<Duration> lease;   ///< Unset: the job's timeout.
+  Duration wait{0};               ///< 0: answer at once. duration_max: wait until abandoned.
+  std::optional<Duration> lease;  ///< Unset: the job's timeout.
   ByteView worker;
 };
 
@@ -88,10 +88,10 @@ struct Abandon {
 struct ListJobs {
   ByteView queue;
   std::optional<JobState> state;
-  ByteView type;              ///< Empty: any.
-  Duration older_than{0};     ///< Created at least this long ago.
+  ByteView type;           ///< Empty: any.
+  Duration older_than{0};  ///< Created at least this long ago.
   Duration newer_than = duration_max;
-  JobId cursor;               ///< Only ids greater than this one; 0: from the start.
+  JobId cursor;  ///< Only ids greater than this one; 0: from the start.
   std::uint32_t count = 100;
 };
 
@@ -99,18 +99,23 @@ struct SetQueue {
   ByteView queue;
   std::shared_ptr<const PolicyChange> change;
 };
+
 struct PauseQueue {
   ByteView queue;
   bool paused = true;
 };
+
 struct GetQueue {
   ByteView queue;
 };
+
 struct ListQueues {};
+
 /// Removes every job that is not leased; dead and finished ones too.
 struct PurgeQueue {
   ByteView queue;
 };
+
 /// Removes the queue. Refused with BUSY while jobs are leased, unless `force`.
 struct DeleteQueue {
   ByteView queue;
@@ -122,6 +127,7 @@ struct RedriveDead {
   ByteView queue;
   std::vector<JobId> ids;
 };
+
 struct DeleteDead {
   ByteView queue;
   std::vector<JobId> ids;
@@ -129,9 +135,26 @@ struct DeleteDead {
 
 struct GetStats {};
 
-using Command =
-    std::variant<Push, Pull, Ack, Fail, Release, Extend, Progress, Cancel, GetJob, Await, Abandon,
-                 ListJobs, SetQueue, PauseQueue, GetQueue, ListQueues, PurgeQueue, DeleteQueue,
-                 RedriveDead, DeleteDead, GetStats>;
+using Command = std::variant<Push,
+                             Pull,
+                             Ack,
+                             Fail,
+                             Release,
+                             Extend,
+                             Progress,
+                             Cancel,
+                             GetJob,
+                             Await,
+                             Abandon,
+                             ListJobs,
+                             SetQueue,
+                             PauseQueue,
+                             GetQueue,
+                             ListQueues,
+                             PurgeQueue,
+                             DeleteQueue,
+                             RedriveDead,
+                             DeleteDead,
+                             GetStats>;
 
 }  // namespace sluice::model

@@ -21,10 +21,12 @@ Duration before_jitter(const Backoff& backoff, std::uint32_t failed) {
     case Backoff::Kind::exponential: {
       // base << (failed - 1), without overflow: stop as soon as the cap is reached.
       Duration delay = backoff.base;
-      for (std::uint32_t step = 1; step < failed && delay < backoff.cap; ++step) delay *= 2;
+      for (std::uint32_t step = 1; step < failed && delay < backoff.cap; ++step)
+        delay *= 2;
       return std::min(delay, backoff.cap);
     }
-    case Backoff::Kind::fixed: return backoff.base;
+    case Backoff::Kind::fixed:
+      return backoff.base;
     case Backoff::Kind::linear: {
       if (backoff.base.count() == 0) return Duration{0};
       const auto steps_to_cap = static_cast<std::uint64_t>(backoff.cap / backoff.base);

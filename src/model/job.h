@@ -29,7 +29,9 @@ using JobId = Strong<std::uint64_t, struct JobIdTag>;
 /// (RELIABILITY D4). Given to the worker, who may fence its own side effects with it.
 using LeaseToken = Strong<std::uint64_t, struct LeaseTokenTag>;
 
-constexpr std::uint16_t partition(JobId id) { return static_cast<std::uint16_t>(id.value >> 48); }
+constexpr std::uint16_t partition(JobId id) {
+  return static_cast<std::uint16_t>(id.value >> 48);
+}
 
 /// Stored in the journal: numbers are final.
 enum class JobState : std::uint8_t {
@@ -47,21 +49,32 @@ inline constexpr std::size_t job_state_count = 9;
 
 constexpr std::string_view name(JobState state) {
   switch (state) {
-    case JobState::scheduled: return "scheduled";
-    case JobState::waiting: return "waiting";
-    case JobState::ready: return "ready";
-    case JobState::leased: return "leased";
-    case JobState::retry: return "retry";
-    case JobState::succeeded: return "succeeded";
-    case JobState::dead: return "dead";
-    case JobState::cancelled: return "cancelled";
-    case JobState::expired: return "expired";
+    case JobState::scheduled:
+      return "scheduled";
+    case JobState::waiting:
+      return "waiting";
+    case JobState::ready:
+      return "ready";
+    case JobState::leased:
+      return "leased";
+    case JobState::retry:
+      return "retry";
+    case JobState::succeeded:
+      return "succeeded";
+    case JobState::dead:
+      return "dead";
+    case JobState::cancelled:
+      return "cancelled";
+    case JobState::expired:
+      return "expired";
   }
   return "";
 }
 
 /// A job in a final state never runs again unless a person redrives it.
-constexpr bool is_final(JobState state) { return state >= JobState::succeeded; }
+constexpr bool is_final(JobState state) {
+  return state >= JobState::succeeded;
+}
 
 std::optional<JobState> job_state(std::string_view name);
 

@@ -29,14 +29,14 @@ inline constexpr std::size_t queue_name_bytes_max = 255;  ///< [A-Za-z0-9._:-]; 
 inline constexpr std::size_t type_bytes_max = 255;        ///< Length is one byte on disk.
 inline constexpr std::size_t key_bytes_max = 1024;        ///< Unique key.
 inline constexpr std::size_t worker_bytes_max = 255;
-inline constexpr std::size_t headers_max = 256;          ///< Headers of one job.
-inline constexpr std::size_t after_max = 1000;           ///< Dependencies of one job.
-inline constexpr std::size_t pull_count_max = 10'000;    ///< Jobs of one PULL.
-inline constexpr std::size_t pull_queues_max = 256;      ///< Queues of one PULL.
+inline constexpr std::size_t headers_max = 256;        ///< Headers of one job.
+inline constexpr std::size_t after_max = 1000;         ///< Dependencies of one job.
+inline constexpr std::size_t pull_count_max = 10'000;  ///< Jobs of one PULL.
+inline constexpr std::size_t pull_queues_max = 256;    ///< Queues of one PULL.
 inline constexpr std::size_t backoff_list_max = 32;
-inline constexpr std::size_t note_bytes_max = 4096;      ///< Error text kept; longer is cut.
-inline constexpr std::size_t history_max = 32;           ///< Events kept per job: the first, the last 31.
-inline constexpr std::uint32_t attempts_max = 65'535;    ///< Stored in 16 bits.
+inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longer is cut.
+inline constexpr std::size_t history_max = 32;  ///< Events kept per job: the first, the last 31.
+inline constexpr std::uint32_t attempts_max = 65'535;  ///< Stored in 16 bits.
 inline constexpr Duration lease_max = std::chrono::hours(24);
 
 }  // namespace sluice::model

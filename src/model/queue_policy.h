@@ -1,4 +1,5 @@
-// QueuePolicy: what a queue gives its jobs when they do not say, and the limits of the queue itself.
+// QueuePolicy: what a queue gives its jobs when they do not say, and the limits of the queue
+// itself.
 #pragma once
 
 #include "model/job.h"
@@ -10,8 +11,9 @@
 namespace sluice::model {
 
 enum class Overflow : std::uint8_t {
-  reject = 0,     ///< A push beyond max_length is refused with BUSY.
-  drop_head = 1,  ///< The oldest ready job of the lowest priority dies (or dead-letters) to make room.
+  reject = 0,  ///< A push beyond max_length is refused with BUSY.
+  drop_head =
+      1,  ///< The oldest ready job of the lowest priority dies (or dead-letters) to make room.
 };
 
 struct QueuePolicy {

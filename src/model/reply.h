@@ -15,17 +15,22 @@
 namespace sluice::model {
 
 struct Done {};
+
 /// PULL found nothing within its wait.
 struct Nothing {};
+
 /// PUSH. `is_new` is false when the unique key named an existing job.
 struct Pushed {
   JobId id;
   bool is_new = true;
 };
-/// EXTEND: until when the lease holds. (A worker whose job was cancelled gets STALE, with the reason.)
+
+/// EXTEND: until when the lease holds. (A worker whose job was cancelled gets STALE, with the
+/// reason.)
 struct Extended {
   Time deadline;
 };
+
 /// PURGE, REDRIVE, DELETE: how many jobs. Large ones are done in steps, so that nobody else waits:
 /// while there is `more`, the engine applies the same command again and adds up.
 struct Counted {
@@ -48,6 +53,7 @@ struct Delivery {
   ByteView payload;
   ByteView headers;  ///< Encoded; iterate with model/headers.h.
 };
+
 struct Delivered {
   std::vector<Delivery> jobs;
   std::string bytes;  ///< What the views of `jobs` point into once the engine has filled them.
@@ -63,10 +69,10 @@ struct JobInfo {
   std::uint16_t attempt = 0;
   std::uint32_t max_attempts = 0;
   Time created;
-  std::optional<Time> due;        ///< When it becomes ready, or its lease, ttl or keep ends.
-  std::optional<WallTime> at;     ///< Pushed with AT: the calendar time.
-  std::string worker;             ///< Of the current or last lease.
-  std::string error;              ///< Of the last failure.
+  std::optional<Time> due;     ///< When it becomes ready, or its lease, ttl or keep ends.
+  std::optional<WallTime> at;  ///< Pushed with AT: the calendar time.
+  std::string worker;          ///< Of the current or last lease.
+  std::string error;           ///< Of the last failure.
   std::string result;
   bool has_result = false;
   Position result_at;  ///< For the engine, which reads the result from the log.
@@ -92,8 +98,8 @@ struct QueueInfo {
   std::uint64_t succeeded_total = 0;
   std::uint64_t failed_total = 0;
   std::uint64_t dead_total = 0;
-  std::uint64_t waiting_pulls = 0;          ///< Workers that wait for a job right now.
-  Duration oldest_ready{0};                 ///< Age of the job at the head.
+  std::uint64_t waiting_pulls = 0;  ///< Workers that wait for a job right now.
+  Duration oldest_ready{0};         ///< Age of the job at the head.
   // For the engine, which reads from the record when that job was pushed.
   Position oldest_ready_at;
   std::uint32_t oldest_ready_bytes = 0;
@@ -108,6 +114,7 @@ struct JobList {
   Time created_from;
   Time created_to;
 };
+
 struct QueueList {
   std::vector<QueueInfo> queues;
 };
@@ -127,10 +134,18 @@ struct Stats {
   std::uint64_t expired_leases_total = 0;
 };
 
-using Answer = std::variant<Done, Nothing, Pushed, Extended, Counted, std::unique_ptr<Delivered>,
-                            std::unique_ptr<JobInfo>, std::unique_ptr<JobList>,
-                            std::unique_ptr<QueueInfo>, std::unique_ptr<QueueList>,
-                            std::unique_ptr<Stats>, std::unique_ptr<Error>>;
+using Answer = std::variant<Done,
+                            Nothing,
+                            Pushed,
+                            Extended,
+                            Counted,
+                            std::unique_ptr<Delivered>,
+                            std::unique_ptr<JobInfo>,
+                            std::unique_ptr<JobList>,
+                            std::unique_ptr<QueueInfo>,
+                            std::unique_ptr<QueueList>,
+                            std::unique_ptr<Stats>,
+                            std::unique_ptr<Error>>;
 
 struct Reply {
   Ticket ticket;
