@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 
 #include <CLI/Option.hpp>
 #include <CLI/Validators.hpp>
@@ -86,6 +87,22 @@ void prepare_queue(Mode mode, const Settings& settings, const Client& client) {
                       queue)};
     }
   }
+}
+
+/// The process id that a server on this machine tells; other machines' processes cannot be looked
+/// at.
+std::optional<pid_t> local_server_pid(const bench::Endpoint& server, const Client& client) {
+  const bool is_local =
+      server.host == "localhost" || server.host == "::1" || server.host.starts_with("127.");
+  if (!is_local) return std::nullopt;
+  const auto info = take(client.info());
+  const auto found = info.find("process_id");
+  if (found == info.end()) return std::nullopt;
+  pid_t pid = 0;
+  const std::string& text = found->second;
+  std::from_chars(text.data(), text.data() + text.size(), pid);
+  // In a container the server's number may mean nothing here.
+  return pid > 0 && process_use(pid) ? std::optional(pid) : std::nullopt;
 }
 
 /// Finished jobs are gone at once, as they are in the queues that bench/compare.py compares with.
@@ -184,6 +201,7 @@ void run(const ModeName& mode, Settings& settings, const Common& common) {
   load.delay_max = duration(settings.over, "--over");
   if (settings.server_pid > 0) load.server_pid = settings.server_pid;
   const Client client = connect(common, ClientOptions().timeout(std::chrono::minutes(5)));
+  if (!load.server_pid) load.server_pid = local_server_pid(load.server, client);
   prepare_queue(mode.mode, settings, client);
   set_policy(settings, client);
   ProgressBar bar(mode.name, load.count);
@@ -218,7 +236,9 @@ void add_options(CLI::App* command, const ModeName& mode, Settings& settings) {
       ->capture_default_str();
   command->add_option("--keep", settings.keep, "How long finished jobs stay readable")
       ->capture_default_str();
-  command->add_option("--server-pid", settings.server_pid, "Report CPU and memory of this process");
+  command->add_option("--server-pid",
+                      settings.server_pid,
+                      "Report CPU and memory of this process [what INFO says, if on this machine]");
   CLI::Option* count = command->add_option(
       has_count ? "COUNT" : "--count", load.count, "Jobs; without it the run ends after --secs");
   if (has_count) count->required()->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));

@@ -6,9 +6,9 @@
 #include <boost/json/array.hpp>
 #include <fmt/format.h>
 
-#include <filesystem>
+#include <array>
+#include <cstdio>
 #include <iostream>
-#include <iterator>
 
 #include <CLI/Option.hpp>
 #include <CLI/Validators.hpp>
@@ -95,12 +95,23 @@ void report_end(const JobInfo& job, const Settings& settings, const Common& comm
                          job.error.empty() ? "" : ": " + escaped(job.error))};
 }
 
+std::string all_of_stdin() {
+  std::string bytes;
+  std::array<char, 65536> block{};
+  std::size_t got = 0;
+  while ((got = std::fread(block.data(), 1, block.size(), stdin)) > 0) {
+    bytes.append(block.data(), got);
+  }
+  if (std::ferror(stdin) != 0) throw Exit{ExitCode::failed, "cannot read stdin"};
+  return bytes;
+}
+
 void push_one(const Settings& settings, const Common& common) {
   const PushOptions options = push_options(settings);
   const auto wait =
       settings.wait.empty() ? std::optional<Duration>() : duration(settings.wait, "--wait");
   std::string payload = settings.payload;
-  if (payload == "-") payload.assign(std::istreambuf_iterator<char>(std::cin), {});
+  if (payload == "-") payload = all_of_stdin();
   const Client client = connect(common);
   const JobId id = take(client.push(settings.queue, settings.type, payload, options));
   if (wait) {

@@ -92,7 +92,7 @@ std::string server_line(const Sample& before, const Sample& current) {
     line += fmt::format("   {} {}", label, value);
   };
   if (const auto version = find(current, "sluice_version"); !version.empty()) {
-    line += " " + std::string(version);
+    line += fmt::format(" {}", version);
   }
   if (const auto uptime = find_number(current, "uptime_in_seconds"); uptime > 0) {
     add("up", short_duration(std::chrono::seconds(uptime)));
@@ -101,7 +101,7 @@ std::string server_line(const Sample& before, const Sample& current) {
   if (const auto clients = find(current, "connected_clients"); !clients.empty()) {
     add("clients", std::string(clients));
   }
-  if (const auto bytes = find_number(current, "memory_bytes"); bytes > 0) {
+  if (const auto bytes = find_number(current, "used_memory"); bytes > 0) {
     add("memory", short_bytes(bytes));
   }
   if (const auto bytes = find_number(current, "journal_bytes"); bytes > 0) {

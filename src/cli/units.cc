@@ -66,7 +66,7 @@ std::optional<Duration> parse_duration(std::string_view text) {
 
 std::string short_duration(Duration duration) {
   const std::int64_t ms = duration.count();
-  if (ms < 0) return "-" + short_duration(-duration);
+  if (ms < 0) return fmt::format("-{}", short_duration(-duration));
   if (ms < 1000) return fmt::format("{}ms", ms);
   if (ms < 60'000) {
     return ms % 1000 < 100 ? fmt::format("{}s", ms / 1000)
