@@ -126,7 +126,7 @@ class AsyncClient {
   Awaitable<Result<void>> queue_resume(std::string_view queue) const;
   Awaitable<Result<std::uint64_t>> queue_purge(std::string_view queue) const;
   Awaitable<Result<void>> queue_delete(std::string_view queue) const;
-  Awaitable<Result<JobPage>> dead_list(std::string_view queue) const;
+  Awaitable<Result<JobPage>> dead_list(std::string_view queue, const JobFilter& page = {}) const;
   Awaitable<Result<std::uint64_t>> dead_redrive(std::string_view queue,
                                                 const std::vector<JobId>& ids = {}) const;
   Awaitable<Result<std::uint64_t>> dead_delete(std::string_view queue,

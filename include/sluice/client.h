@@ -114,8 +114,8 @@ class Client {
   /// Error: `busy` while jobs are leased.
   Result<void> queue_delete(std::string_view queue) const;
 
-  /// DEAD LIST: newest are last.
-  Result<JobPage> dead_list(std::string_view queue) const;
+  /// DEAD LIST: one page; of the filter only cursor and count.
+  Result<JobPage> dead_list(std::string_view queue, const JobFilter& page = {}) const;
   /// Makes dead jobs ready again with fresh attempts; no ids: all. Gives their number.
   Result<std::uint64_t> dead_redrive(std::string_view queue,
                                      const std::vector<JobId>& ids = {}) const;
