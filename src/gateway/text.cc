@@ -41,7 +41,7 @@ tl::unexpected<Error> bad_backoff(ByteView what, ByteView part) {
               fmt::format("backoff: {} {}; allowed: exponential <d> [cap <d>] [jitter <n>%] | "
                           "fixed <d> | linear <d> [cap <d>] | list <d> …, <d> like 1500ms 30s 5m",
                           what,
-                          quoted(part)));
+                          shown(part)));
 }
 
 Result<void> parse_backoff_list(Backoff& backoff, ByteView rest) {
@@ -87,7 +87,7 @@ Result<std::uint64_t> number_in(ByteView field,
   if (number && *number >= min && *number <= max) return *number;
   return fail(
       ErrorCode::arg,
-      fmt::format("{} is {}; allowed: a number from {} to {}", field, quoted(text), min, max));
+      fmt::format("{} is {}; allowed: a number from {} to {}", field, shown(text), min, max));
 }
 
 Result<Duration> duration_in(ByteView field, ByteView text, Duration min, Duration max) {
@@ -97,7 +97,7 @@ Result<Duration> duration_in(ByteView field, ByteView text, Duration min, Durati
       ErrorCode::arg,
       fmt::format("{} is {}; allowed: a duration like 1500 (ms) 30s 5m 2h 7d, from {} to {}",
                   field,
-                  quoted(text),
+                  shown(text),
                   format_duration(min),
                   format_duration(max)));
 }
@@ -117,7 +117,7 @@ Result<model::Overflow> parse_overflow(ByteView value) {
   if (is_word(value, "REJECT")) return model::Overflow::reject;
   if (is_word(value, "DROP_HEAD") || value == "drop-head") return model::Overflow::drop_head;
   return fail(ErrorCode::arg,
-              fmt::format("overflow is {}; allowed: reject, drop_head", quoted(value)));
+              fmt::format("overflow is {}; allowed: reject, drop_head", shown(value)));
 }
 
 Result<std::string> parse_dead_letter(ByteView value) {
@@ -254,7 +254,7 @@ Result<void> set_policy_field(model::PolicyChange& change, ByteView field, ByteV
               fmt::format("{} is not a field of a queue's policy; allowed: priority delay "
                           "max_attempts backoff timeout ttl keep keep_max max_length overflow "
                           "dead_letter",
-                          quoted(field)));
+                          shown(field)));
 }
 
 bool is_queue_name(ByteView name) {
@@ -273,11 +273,11 @@ Error bad_queue_name(ByteView name) {
   }
   return {ErrorCode::arg,
           fmt::format("{} is not a queue's name; allowed: 1 to {} of A-Z a-z 0-9 . _ : -",
-                      quoted(name),
+                      shown(name),
                       model::queue_name_bytes_max)};
 }
 
-std::string quoted(ByteView text) {
+std::string shown(ByteView text) {
   constexpr std::size_t shown_max = 64;
   std::string out = "\"";
   for (const char c : text.substr(0, shown_max)) {

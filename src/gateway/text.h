@@ -41,7 +41,7 @@ bool is_queue_name(ByteView name);
 Error bad_queue_name(ByteView name);
 
 /// `text` in double quotes for an error message: cut when long, control characters as \xNN.
-std::string quoted(ByteView text);
+std::string shown(ByteView text);
 
 /// Compares with upper-case letters, digits and '_', whatever the case of `text`.
 bool is_word(ByteView text, ByteView upper_case);

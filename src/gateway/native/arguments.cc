@@ -13,7 +13,7 @@ namespace sluice::native {
 namespace {
 
 using gateway::is_word;
-using gateway::quoted;
+using gateway::shown;
 using model::PushOptions;
 
 /// The last millisecond of the year 9999.
@@ -91,7 +91,7 @@ class OptionReader {
       return fail(
           ErrorCode::arg,
           fmt::format(
-              "PUSH: unknown option {}; allowed: {}", quoted(name_), fmt::join(option_names, " ")));
+              "PUSH: unknown option {}; allowed: {}", shown(name_), fmt::join(option_names, " ")));
     }
     if (option == Option::group) return fail(ErrorCode::arg, "GROUP is not supported yet");
     const std::size_t values = option == Option::header ? 2 : 1;
@@ -248,7 +248,7 @@ class OptionReader {
 }  // namespace
 
 tl::unexpected<Error> bad_argument(ByteView name, ByteView value, ByteView allowed) {
-  return fail(ErrorCode::arg, fmt::format("{} is {}; allowed: {}", name, quoted(value), allowed));
+  return fail(ErrorCode::arg, fmt::format("{} is {}; allowed: {}", name, shown(value), allowed));
 }
 
 tl::unexpected<Error> too_long(ByteView name, std::size_t bytes, std::size_t limit) {

@@ -13,7 +13,7 @@ namespace sluice::native {
 namespace {
 
 using gateway::is_word;
-using gateway::quoted;
+using gateway::shown;
 using resp::Arguments;
 using resp::Version;
 using resp::Writer;
@@ -75,7 +75,7 @@ Hello read_hello(const Arguments& arguments) {
     } else {
       return refuse("ARG",
                     fmt::format("HELLO: option {}; allowed: AUTH user password, SETNAME name",
-                                quoted(arguments[at])));
+                                shown(arguments[at])));
     }
   }
   return hello;
@@ -210,7 +210,7 @@ void Conversation::client(const Arguments& arguments) {
   reply_error(
       "ERR",
       fmt::format("unknown subcommand or wrong number of arguments for CLIENT {}; usage: {}",
-                  quoted(word),
+                  shown(word),
                   syntax(Verb::client)));
 }
 

@@ -18,7 +18,7 @@ namespace sluice::native {
 namespace {
 
 using gateway::is_word;
-using gateway::quoted;
+using gateway::shown;
 using resp::Arguments;
 
 struct Entry {
@@ -443,7 +443,7 @@ Result<void> Mapping::pull(const Arguments& arguments, engine::RequestBatch& bat
   model::Pull pull;
   for (; at < arguments.size(); at += 2) {
     if (at + 1 == arguments.size()) {
-      return fail(ErrorCode::arg, fmt::format("PULL: {} needs a value", quoted(arguments[at])));
+      return fail(ErrorCode::arg, fmt::format("PULL: {} needs a value", shown(arguments[at])));
     }
     Result<void> read = read_pull_option(arguments[at], arguments[at + 1], pull);
     if (!read) return read;
@@ -548,7 +548,7 @@ Result<void> Mapping::jobs(const Arguments& arguments, engine::RequestBatch& bat
   list.queue = arguments[1];
   for (std::size_t at = 2; at < arguments.size(); at += 2) {
     if (at + 1 == arguments.size()) {
-      return fail(ErrorCode::arg, fmt::format("JOBS: {} needs a value", quoted(arguments[at])));
+      return fail(ErrorCode::arg, fmt::format("JOBS: {} needs a value", shown(arguments[at])));
     }
     Result<void> read = read_list_option(arguments[at], arguments[at + 1], list);
     if (!read) return read;
@@ -588,7 +588,7 @@ Error Mapping::refused(const resp::Refusal& refusal) {
                   is_payload ? std::string("payload")
                   : is_result
                       ? std::string("RESULT")
-                      : fmt::format("argument {} of {}", refusal.argument, quoted(refusal.command)),
+                      : fmt::format("argument {} of {}", refusal.argument, shown(refusal.command)),
                   refusal.value,
                   refusal.limit)};
 }

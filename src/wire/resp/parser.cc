@@ -174,10 +174,10 @@ Outcome CommandParser::step(char* input, std::size_t size) {
 Outcome CommandParser::start_array(const char* input, std::size_t size) {
   const Header header = read_header(input, input + size);
   if (header.line == Line::cut && size <= header_bytes_max) return incomplete(size + 1);
-  if (header.line != Line::whole || header.number > skip_arguments_max) {
+  if (header.line != Line::whole || header.number > skip_arguments_max || header.number < -1) {
     return broken("invalid multibulk length");
   }
-  if (header.number <= 0) return nothing(header.bytes);  // As Redis does.
+  if (header.number <= 0) return nothing(header.bytes);  // Empty or null: as in Redis.
   state_ = State::bulks;
   at_ = header.bytes;
   left_ = header.number;

@@ -91,6 +91,7 @@ TEST(CommandParser, TooManyArgumentsAreSkipped) {
 TEST(CommandParser, LostFramingBreaks) {
   EXPECT_EQ(parse("*1\r\nPING\r\n"), Lines{"broken expected '$' before an argument"});
   EXPECT_EQ(parse("*x\r\n"), Lines{"broken invalid multibulk length"});
+  EXPECT_EQ(parse("*-2\r\n"), Lines{"broken invalid multibulk length"});
   EXPECT_EQ(parse("*2147483648\r\n"), Lines{"broken invalid multibulk length"});
   EXPECT_EQ(parse("*99999999999999999999\r\n"), Lines{"broken invalid multibulk length"});
   EXPECT_EQ(parse("*1\r\n$-1\r\n"), Lines{"broken invalid bulk length"});
