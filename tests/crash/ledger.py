@@ -149,7 +149,8 @@ class Ledger:
             self.counts[f"acks refused ({reply.code})"] += 1
             tried_before = job.acks_unknown.count(delivery.token) > 1
             job.acks_unknown.remove(delivery.token)
-            if reply.code == "NOJOB" and not tried_before and not job.acks_unknown:
+            is_finished = job.acks_ok or job.acks_unknown or tried_before
+            if reply.code == "NOJOB" and not is_finished:
                 self.violate("its worker was told that there is no such job", job)
             is_current = delivery.cycle == cycle and delivery is max(job.deliveries, key=lambda d: d.token)
             if is_current and not delivery.ending and not tried_before and \

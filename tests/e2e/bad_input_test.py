@@ -61,7 +61,7 @@ MATRIX = [
     *[((*PUSH, "AT", value), "ARG", "AT") for value in ("tomorrow", "-1", MANY)],
     *[((*PUSH, "PRIORITY", value), "ARG", "PRIORITY") for value in ("high", "-1", "256", MANY)],
     *[((*PUSH, "ATTEMPTS", value), "ARG", "ATTEMPTS") for value in ("many", "0", "-1", "65536", MANY)],
-    *[((*PUSH, "BACKOFF", value), "ARG", "BACKOFF") for value in
+    *[((*PUSH, "BACKOFF", value), "ARG|TOOBIG", "BACKOFF") for value in
       ("quadratic 1s", "fixed", "fixed soon", "exponential 1s cap", "exponential 1s jitter 101%", "list",
        "list " + "1s " * 33, "linear 5s cap 1m extra")],
     ((*PUSH, "TIMEOUT", "25h"), "ARG|TOOBIG", "TIMEOUT"),
@@ -132,7 +132,7 @@ MATRIX = [
 
 # Bytes that are no RESP; the connection may only be closed, with a reason.
 BROKEN_FRAMES = [b"*1\r\n+PING\r\n", b"*1\r\n$-5\r\n", b"*1\r\n$999999999999\r\n", b"*2147483647\r\n$1\r\nx\r\n",
-                 b"*-7\r\n$4\r\nPING\r\n", b"*1\r\n$4\r\nPINGxx", b"*x\r\n", b"*1\r\n$4x\r\nPING\r\n",
+                 b"*1\r\n$4\r\nPINGxx", b"*x\r\n", b"*1\r\n$4x\r\nPING\r\n",
                  b"*99999999999999999999\r\n"]
 
 

@@ -90,6 +90,7 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual([job["id"] for job in jobs], [first, second])
 
     def test_a_client_that_leaves_while_it_waits_takes_nothing(self):
+        self.client("QUEUE", "SET", self.q, "priority", "0")
         waiting = self.server.client()
         waiting.send(("PULL", self.q, "WAIT", "30s"))
         while self.client.queue(self.q)["waiting_pulls"] != 1:
