@@ -320,6 +320,7 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
 }
 
 void Cycle::drain(Now now) {
+  committer_ = nullptr;  // It has been stopped: what it is given now would never be written.
   advance(now);
   commit(now, true);
   if (failure_) return;
