@@ -31,7 +31,8 @@ class Restart(unittest.TestCase):
             client = server.client()
             job_id = client("PUSH", "q", "t", "payload", "HEADER", "k", "v")
             job = client.pull("q", "LEASE", "60s", "AS", "worker-7")[0]
-            client("EXTEND", job_id, job["token"], "60s")  # its reply is durable, and so the lease
+            client("EXTEND", job_id, job["token"], "60s")
+            client("PUSH", "other", "t", "x")  # its reply is durable, and so is all before it: the lease
             server.restart(how)
             client = server.client()
             self.assertIsNone(client("PULL", "q"))
@@ -148,6 +149,7 @@ class Restart(unittest.TestCase):
             job_id = client("PUSH", "q", "t", "x")
             job = client.pull("q", "LEASE", "5s")[0]
             client("EXTEND", job_id, job["token"], "500ms")
+            client("PUSH", "other", "t", "x")  # makes the lease durable, which nobody waits for otherwise
             server.kill()
             time.sleep(0.7)  # the outage itself: longer than what is left of the lease
             server.start()
