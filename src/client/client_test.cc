@@ -308,12 +308,16 @@ TEST(Client, GivesBackTheJobsOfAPullThatNobodyWaitsForAnyMore) {
 
 TEST(Client, RefusesCallsBeyondItsLimits) {
   ScriptedServer server;
+  std::promise<void> is_pushing;
+  std::promise<void> is_pulling;
   std::promise<void> is_refused;
   auto script = play([&] {
     auto connection = server.accept_client();
     connection.command();
+    is_pushing.set_value();
     auto waiting = server.accept();
     waiting.command();
+    is_pulling.set_value();
     is_refused.get_future().get();
     connection.send("$1\r\n1\r\n");
     waiting.send("_\r\n");
@@ -322,23 +326,23 @@ TEST(Client, RefusesCallsBeyondItsLimits) {
       Client::connect(server.url(), ClientOptions().outstanding_bytes_max(200).waiting_max(1));
   ASSERT_TRUE(client);
   const std::string payload(300, 'x');
-  std::promise<void> is_sent;
   auto pushed = std::async(std::launch::async, [&] { return client->push("q", "t", payload); });
+  is_pushing.get_future().get();
+  const Result<JobId> second = client->push("q", "t", payload);
   auto pulled =
       std::async(std::launch::async, [&] { return client->pull("q", PullOptions().wait(5s)); });
-  // Whichever of the two limits is not yet reached answers by timing out; wait until both are.
-  for (;;) {
-    const auto second = client->with_timeout(5ms).push("q", "t", payload);
-    if (second.error().code == ErrorCode::busy) break;
-  }
-  for (;;) {
-    const auto second = client->with_timeout(5ms).pull("q", PullOptions().wait(1ms));
-    if (second.error().code == ErrorCode::busy) {
-      EXPECT_NE(second.error().message.find("raise waiting_max"), std::string::npos);
-      break;
-    }
-  }
+  is_pulling.get_future().get();
+  const auto other = client->pull("q", PullOptions().wait(5s));
   is_refused.set_value();
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
+  EXPECT_EQ(second.error().message,
+            "PUSH was not sent: only 200 bytes may wait for their answers; raise "
+            "outstanding_bytes_max, or let some end first");
+  EXPECT_EQ(other.error().code, ErrorCode::busy);
+  EXPECT_EQ(
+      other.error().message,
+      "PULL was not sent: only 1 calls may wait at the server; raise waiting_max, or let some "
+      "end first");
   EXPECT_TRUE(pushed.get());
   EXPECT_TRUE(pulled.get().value().empty());
   script.get();

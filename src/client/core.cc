@@ -18,13 +18,13 @@ void Core::submit(const std::shared_ptr<Call>& call) {
   }
   const std::string limit =
       request.lane == Lane::waiting
-          ? std::to_string(limits_.waiting_max) + " calls wait at the server; raise waiting_max"
+          ? std::to_string(limits_.waiting_max) + " calls may wait at the server; raise waiting_max"
           : std::to_string(limits_.outstanding_bytes_max) +
-                " bytes wait for their answers; raise outstanding_bytes_max";
+                " bytes may wait for their answers; raise outstanding_bytes_max";
   call->finish(
       {{},
        Error{ErrorCode::busy,
-             request.command + " was not sent: already " + limit + ", or let some end first"}});
+             request.command + " was not sent: only " + limit + ", or let some end first"}});
 }
 
 Link* Core::link_for(const Request& request) {

@@ -297,9 +297,10 @@ Request give_back(const resp::Value& reply) {
 
 std::string hello(const std::string& user, const std::string& password, const std::string& name) {
   Words words{"HELLO", "3"};
+  const std::string_view login = user.empty() ? std::string_view("default") : user;
   if (!password.empty()) {
     words.add("AUTH");
-    words.add(user.empty() ? "default" : user, password);
+    words.add(login, password);
   }
   if (!name.empty()) words.add("SETNAME", name);
   return words.request().bytes;
