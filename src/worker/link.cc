@@ -29,6 +29,8 @@ bool is_refusal(ErrorCode code) {
 constexpr std::size_t pull_max = 10'000;
 /// Pulling pauses while this many outcomes more than there are slots wait for the server.
 constexpr std::size_t unsent_spare = 1000;
+/// How long the server may take to say that it is there.
+constexpr Duration greeting_limit = 1s;
 /// What a lease is taken for until the server's clock is known, when ours says nonsense.
 constexpr Duration lease_guess = 30s;
 constexpr Duration lease_least = 30ms;
@@ -52,6 +54,7 @@ Link::~Link() {
   if (!thread_.joinable()) return;
   if (!is_closed_) io_.stop();
   thread_.join();
+  client_->close();  // Calls under way and the client hold each other.
 }
 
 Result<void> Link::start(const MakeClient& make_client) {
@@ -180,15 +183,38 @@ Awaitable<void> Link::pull_loop() {
   co_await asio::this_coro::throw_if_cancelled(false);
   Retry pause = Retry().delay(20ms).cap(1s);
   std::uint32_t failures = 0;
+  bool is_known = false;
   while (!is_stopping_) {
     if (free_slots() == 0) {
       co_await slot_bell_.wait_until();
       continue;
     }
-    failures = co_await pull() ? 0 : failures + 1;
+    // A PULL that finds no server waits for one as long as for a job: so ask first, briefly.
+    is_known = is_known || co_await greet();
+    const bool has_pulled = is_known && !is_stopping_ && co_await pull();
+    is_known = has_pulled;
+    failures = has_pulled ? 0 : failures + 1;
     if (failures == 0 || is_stopping_) continue;
     co_await slot_bell_.wait_until(steady_clock::now() + pause.delay_after(failures));
   }
+}
+
+Awaitable<bool> Link::greet() {
+  const AsyncClient impatient = client_->with_timeout(greeting_limit);
+  const Result<void> answered = co_await impatient.ping();
+  co_return check_answer(answered.has_value() ? nullptr : &answered.error());
+}
+
+// Whether the server has answered, and is to be asked again if not.
+bool Link::check_answer(const Error* error) {
+  if (is_stopping_ && error != nullptr) return true;
+  if (error != nullptr && is_refusal(error->code)) {
+    is_stopping_ = true;
+    events_.on_refused(*error);
+    return true;
+  }
+  note(error);
+  return error == nullptr;
 }
 
 Awaitable<bool> Link::pull() {
@@ -196,19 +222,8 @@ Awaitable<bool> Link::pull() {
   options.count(static_cast<unsigned>(free_slots())).wait(options_.pull_wait()).as(options_.name());
   if (options_.lease()) options.lease(*options_.lease());
   Result<std::vector<Job>> jobs = co_await client_->pull_any(options_.queues(), options);
-  if (jobs) {
-    note(nullptr);
-    deliver(std::move(*jobs));
-    co_return true;
-  }
-  if (is_stopping_) co_return true;
-  if (is_refusal(jobs.error().code)) {
-    is_stopping_ = true;
-    events_.on_refused(jobs.error());
-    co_return true;
-  }
-  note(&jobs.error());
-  co_return false;
+  if (jobs) deliver(std::move(*jobs));
+  co_return check_answer(jobs.has_value() ? nullptr : &jobs.error());
 }
 
 void Link::deliver(std::vector<Job> jobs) {

@@ -88,7 +88,10 @@ class Link {
   Awaitable<void> run();
   void on_run_ended(const std::exception_ptr& error);
   Awaitable<void> pull_loop();
+  /// Both: false when the server did not answer.
+  Awaitable<bool> greet();
   Awaitable<bool> pull();
+  bool check_answer(const Error* error);
   void deliver(std::vector<Job> jobs);
   std::size_t free_slots() const;
 

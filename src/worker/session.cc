@@ -86,7 +86,7 @@ Awaitable<Result<void>> Session::run(std::shared_ptr<Session> session) {
     if (cancelled != asio::cancellation_type::none) self.stop();
   }
   co_await self.drain();
-  self.client_->close();
+  self.abandon();
   self.monitor_.event(EventLevel::info, "worker_stopped", self.plan_.options.name());
   co_await asio::this_coro::throw_if_cancelled(throws);
   if (self.refused_) co_return tl::unexpected<Error>(*self.refused_);
@@ -97,6 +97,10 @@ void Session::stop() {
   if (is_stopping_) is_hurried_ = true;
   is_stopping_ = true;
   bell_.ring();
+}
+
+void Session::abandon() {
+  if (client_) client_->close();
 }
 
 // -- Jobs. -------------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ class Session : public std::enable_shared_from_this<Session> {
   static Awaitable<Result<void>> run(std::shared_ptr<Session> session);
   /// Begins to drain; the second call ends the grace. On the executor.
   void stop();
+  /// Ends the calls of handlers. For a run that is destroyed before its end: the calls and the
+  /// client hold each other.
+  void abandon();
 
   // -- For Context. ----------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Worker::Impl {
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
     if (const Result<void> ready = check_plan(plan); !ready) co_return ready;
     auto session = std::make_shared<Session>(plan, monitor_, executor);
-    const Registration registration(*this, session);
+    const Registration registration(*this, *session);
     auto running = Session::run(session);
     co_return co_await std::move(running);
   }
@@ -86,13 +86,14 @@ class Worker::Impl {
   /// Makes the session reachable for stop() while it runs.
   class Registration {
    public:
-    Registration(Impl& impl, const std::shared_ptr<Session>& session) : impl_(impl) {
+    Registration(Impl& impl, Session& session) : impl_(impl), session_(session) {
       const std::scoped_lock lock(impl_.mutex_);
-      impl_.current_ = session.get();
-      if (impl_.is_stopped_) post_stop(*session);
+      impl_.current_ = &session_;
+      if (impl_.is_stopped_) post_stop(session_);
     }
 
     ~Registration() {
+      session_.abandon();
       const std::scoped_lock lock(impl_.mutex_);
       impl_.current_ = nullptr;
     }
@@ -102,6 +103,7 @@ class Worker::Impl {
 
    private:
     Impl& impl_;
+    Session& session_;
   };
 
   static void post_stop(Session& session) {

@@ -1,0 +1,133 @@
+// Ten thousand jobs in flight on one thread, each awaiting I/O of its own: a request over a
+// loopback socket to a server that takes two seconds to answer. One at a time they would take five
+// and a half hours.
+//
+//   ulimit -n 65536; ./12_ten_thousand_in_flight sluice://127.0.0.1:7770 10000
+#include <sluice/async.h>
+#include <sluice/worker.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/resource.h>
+
+using namespace std::chrono_literals;
+using boost::asio::use_awaitable;
+using boost::asio::ip::tcp;
+using sluice::Awaitable;
+using sluice::Context;
+
+namespace {
+
+/// A service that is slow but can do many things at once, like most services.
+class SlowServer {
+ public:
+  SlowServer() : acceptor_(io_, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)) {
+    acceptor_.listen(16'384);
+    boost::asio::co_spawn(io_, sluice::with_group(accept_), [](const std::exception_ptr&) {});
+    thread_ = std::thread([this] { io_.run(); });
+  }
+
+  ~SlowServer() {
+    io_.stop();
+    thread_.join();
+  }
+
+  SlowServer(const SlowServer&) = delete;
+  SlowServer& operator=(const SlowServer&) = delete;
+
+  tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
+
+ private:
+  static Awaitable<void> serve(tcp::socket socket) {
+    char request = 0;
+    co_await boost::asio::async_read(socket, boost::asio::buffer(&request, 1), use_awaitable);
+    co_await sluice::sleep_for(2s);
+    co_await boost::asio::async_write(socket, boost::asio::buffer(&request, 1), use_awaitable);
+  }
+
+  boost::asio::io_context io_{1};
+  tcp::acceptor acceptor_;
+  std::function<Awaitable<void>(sluice::TaskGroup&)> accept_ =
+      [this](sluice::TaskGroup& group) -> Awaitable<void> {
+    for (;;)
+      group.spawn(serve(co_await acceptor_.async_accept(use_awaitable)));
+  };
+  std::thread thread_;
+};
+
+void allow_open_files(rlim_t count) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = std::min(std::max(limit.rlim_cur, count), limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int run(const std::string& url, std::size_t jobs) {
+  const SlowServer service;
+  std::size_t in_flight = 0;
+  std::size_t most = 0;
+  std::size_t done = 0;
+  sluice::Worker worker(sluice::WorkerOptions().url(url).queue("slow-calls").concurrency(jobs));
+  worker.handle("call", [&](Context& context) -> Awaitable<std::string> {
+    most = std::max(most, ++in_flight);
+    tcp::socket socket(context.executor());
+    co_await socket.async_connect(service.endpoint(), use_awaitable);
+    char byte = 'x';
+    co_await boost::asio::async_write(socket, boost::asio::buffer(&byte, 1), use_awaitable);
+    co_await boost::asio::async_read(socket, boost::asio::buffer(&byte, 1), use_awaitable);
+    --in_flight;
+    if (++done == jobs) worker.stop();
+    co_return std::string(1, byte);
+  });
+
+  const auto client = sluice::Client::connect(url);
+  if (!client) {
+    std::fprintf(stderr, "%s\n", client.error().message.c_str());
+    return 1;
+  }
+  std::vector<sluice::PushItem> items;
+  for (std::size_t i = 0; i < jobs; ++i) {
+    items.emplace_back("slow-calls", sluice::Payload("call", std::to_string(i)));
+  }
+  for (const auto& id : client->push_many(items)) {
+    if (!id) {
+      std::fprintf(stderr, "%s\n", id.error().message.c_str());
+      return 1;
+    }
+  }
+
+  const auto begin = std::chrono::steady_clock::now();
+  const sluice::Result<void> stopped = worker.run();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  if (!stopped) {
+    std::fprintf(stderr, "%s\n", stopped.error().message.c_str());
+    return 1;
+  }
+  std::printf("%zu jobs of 2 s each in %.1f s on one thread; most in flight at once: %zu\n",
+              done,
+              took.count(),
+              most);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string url = argc > 1 ? argv[1] : "sluice://127.0.0.1:7770";
+  const std::size_t jobs = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10'000;
+  allow_open_files(2 * jobs + 100);
+  return run(url, jobs);
+}
