@@ -1,6 +1,10 @@
 // Tests of the client with the real engine: embedded on a directory, and over a socket with the
 // server's own gateway in this process.
 
+#include "engine/engine.h"
+#include "gateway/native/gateway.h"
+#include "io/posix.h"
+
 #include <sluice/async_client.h>
 #include <sluice/client.h>
 
@@ -25,27 +29,84 @@ namespace {
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 
-class Embedded : public testing::Test {
+/// A directory that goes with the test.
+class Scratch : public testing::Test {
  protected:
-  Embedded() {
+  Scratch() {
     char name[] = "/tmp/sluice-client-XXXXXX";
     root_ = ::mkdtemp(name);
   }
 
-  ~Embedded() override { std::filesystem::remove_all(root_); }
+  ~Scratch() override { std::filesystem::remove_all(root_); }
 
   std::string directory() const { return root_ + "/data"; }
 
+  std::string root_;
+};
+
+/// The server's engine and gateway, without its process.
+class Server {
+ public:
+  explicit Server(const std::string& directory, std::uint16_t port = 0)
+      : directory_(io::open_directory(directory).value()),
+        engine_(engine::Engine::open(*directory_, clock_, {}).value()),
+        gateway_(*engine_, native::GatewayOptions{}) {
+    const Result<void> started = gateway_.start("127.0.0.1", port);
+    EXPECT_TRUE(started) << started.error().message;
+  }
+
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  ~Server() {
+    gateway_.stop(Duration{0});
+    engine_->stop();
+  }
+
+  std::uint16_t port() const { return gateway_.port(); }
+
+  std::string url() const { return "sluice://" + gateway_.address(); }
+
+ private:
+  std::unique_ptr<io::Directory> directory_;
+  io::SystemClock clock_;
+  std::unique_ptr<engine::Engine> engine_;
+  native::Gateway gateway_;
+};
+
+class Embedded : public Scratch {
+ protected:
   Client open() const {
     auto client = Client::embedded(directory());
     EXPECT_TRUE(client) << client.error().message;
     return *client;
   }
-
-  std::string root_;
 };
 
-TEST_F(Embedded, AJobGoesFromPushToItsResult) {
+enum class Way : std::uint8_t { embedded, socket };
+
+/// What holds for both: there is one meaning of every command.
+class BothWays : public Scratch, public testing::WithParamInterface<Way> {
+ protected:
+  Client open() {
+    if (GetParam() == Way::socket) server_ = std::make_unique<Server>(directory());
+    auto client =
+        GetParam() == Way::socket ? Client::connect(server_->url()) : Client::embedded(directory());
+    EXPECT_TRUE(client) << client.error().message;
+    return *client;
+  }
+
+  std::unique_ptr<Server> server_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Client,
+                         BothWays,
+                         testing::Values(Way::embedded, Way::socket),
+                         [](const auto& way) {
+                           return way.param == Way::embedded ? "Embedded" : "Socket";
+                         });
+
+TEST_P(BothWays, AJobGoesFromPushToItsResult) {
   const Client client = open();
   const auto id = client.push("mail", "welcome", "ada", PushOptions().header("trace", "t1"));
   ASSERT_TRUE(id) << id.error().message;
@@ -96,7 +157,7 @@ TEST_F(Embedded, ASecondOwnerOfTheDirectoryIsToldWhoHasIt) {
       << second.error().message;
 }
 
-TEST_F(Embedded, PullWaitsForAPushOfAnotherThread) {
+TEST_P(BothWays, PullWaitsForAPushOfAnotherThread) {
   const Client client = open();
   auto pulled =
       std::async(std::launch::async, [&] { return client.pull("mail", PullOptions().wait(20s)); });
@@ -108,13 +169,13 @@ TEST_F(Embedded, PullWaitsForAPushOfAnotherThread) {
   EXPECT_EQ(jobs->front().id, id);
 }
 
-TEST_F(Embedded, PullGivesNothingWhenNothingCame) {
+TEST_P(BothWays, PullGivesNothingWhenNothingCame) {
   const Client client = open();
   EXPECT_TRUE(client.pull("mail").value().empty());
   EXPECT_TRUE(client.pull("mail", PullOptions().wait(20ms)).value().empty());
 }
 
-TEST_F(Embedded, ThousandsOfJobsPassInWindows) {
+TEST_P(BothWays, ThousandsOfJobsPassInWindows) {
   const Client client = open();
   std::vector<PushItem> items;
   for (int i = 0; i < 20'000; ++i)
@@ -137,7 +198,7 @@ TEST_F(Embedded, ThousandsOfJobsPassInWindows) {
   EXPECT_EQ(count, 20'000u);
 }
 
-TEST_F(Embedded, FailReleaseCancelAndTheDead) {
+TEST_P(BothWays, FailReleaseCancelAndTheDead) {
   const Client client = open();
   const JobId id = client.push("q", "t", "x", PushOptions().max_attempts(1)).value();
   Job job = client.pull("q").value().at(0);
@@ -157,7 +218,7 @@ TEST_F(Embedded, FailReleaseCancelAndTheDead) {
   EXPECT_EQ(client.job(JobId(999'999)).error().code, ErrorCode::no_job);
 }
 
-TEST_F(Embedded, QueuesAreListedPausedPurgedAndDeleted) {
+TEST_P(BothWays, QueuesAreListedPausedPurgedAndDeleted) {
   const Client client = open();
   EXPECT_EQ(client.queue_get("q").error().code, ErrorCode::no_queue);
   ASSERT_TRUE(client.push("q", "t", "x"));
@@ -172,7 +233,7 @@ TEST_F(Embedded, QueuesAreListedPausedPurgedAndDeleted) {
   EXPECT_TRUE(client.queue_list().value().empty());
 }
 
-TEST_F(Embedded, AUniqueKeyGivesTheSameJobTwice) {
+TEST_P(BothWays, AUniqueKeyGivesTheSameJobTwice) {
   const Client client = open();
   const auto options = PushOptions().unique("order-1");
   const JobId first = client.push("q", "t", "x", options).value();
@@ -181,7 +242,7 @@ TEST_F(Embedded, AUniqueKeyGivesTheSameJobTwice) {
   EXPECT_EQ(client.push("q", "t", "x", reject).error().code, ErrorCode::exists);
 }
 
-TEST_F(Embedded, ABackupOpensAsAnotherDirectory) {
+TEST_P(BothWays, ABackupOpensAsAnotherDirectory) {
   const Client client = open();
   const JobId id = client.push("q", "t", "x").value();
   const std::string copy = root_ + "/copy";
@@ -193,7 +254,7 @@ TEST_F(Embedded, ABackupOpensAsAnotherDirectory) {
   EXPECT_EQ(restored->job(id).value().payload, "x");
 }
 
-TEST_F(Embedded, InfoAndRawCalls) {
+TEST_P(BothWays, InfoAndRawCalls) {
   const Client client = open();
   EXPECT_TRUE(client.ping());
   const auto info = client.info();
@@ -201,6 +262,21 @@ TEST_F(Embedded, InfoAndRawCalls) {
   EXPECT_FALSE(info->empty());
   EXPECT_EQ(*client.call({"ECHO", "hello"}).value().text(), "hello");
   EXPECT_EQ(client.call({"NOSUCH"}).error().code, ErrorCode::unknown);
+}
+
+TEST_F(Scratch, AClientSurvivesARestartOfItsServer) {
+  auto server = std::make_unique<Server>(directory());
+  const std::uint16_t port = server->port();
+  const auto client = Client::connect(server->url(), ClientOptions().reconnect(5ms, 50ms));
+  ASSERT_TRUE(client) << client.error().message;
+  const JobId id = client->push("q", "t", "x").value();
+  const Job job = client->pull("q", PullOptions().lease(10min)).value().at(0);
+  server.reset();
+  auto acked = std::async(std::launch::async, [&] { return client->ack(job, "done"); });
+  server = std::make_unique<Server>(directory(), port);
+  const Result<void> result = acked.get();
+  EXPECT_TRUE(result) << result.error().message;
+  EXPECT_EQ(client->job(id).value().result, "done");
 }
 
 asio::awaitable<void> abandon_a_pull(AsyncClient client, JobId& leased) {
