@@ -138,8 +138,9 @@ struct MemoryDirectory::Node {
         } else if (fate < 5) {
           std::copy_n(cached, random() % sector_bytes, durable);
         } else if (fate < 6) {
-          for (std::size_t i = 0; i < sector_bytes; ++i)
-            durable[i] = static_cast<char>(random());
+          for (std::size_t i = 0; i < sector_bytes; ++i) {
+            if (durable[i] != cached[i]) durable[i] = static_cast<char>(random());
+          }
         }
       }
       page.dirty = 0;

@@ -4,8 +4,11 @@
 // The model is that of Linux with a strict reading of POSIX. A write goes to the page cache;
 // sync() brings a file's content and size to the device; a new, removed or renamed name is durable
 // after the directory's sync() only. At crash() each unsynced 512-byte sector is kept, dropped or
-// torn, each size and each name is kept or lost on its own. A sync() that fails marks the pages
-// clean: they read as new until forget_cache(), and no later sync() brings them to the device.
+// torn, each size and each name is kept or lost on its own. A torn sector has old, new or random
+// bytes where old and new differ; where they do not, nothing changes ("powersafe overwrite", which
+// SQLite relies on, too: appending to a sector does not endanger the bytes before). A sync() that
+// fails marks the pages clean: they read as new until forget_cache(), and no later sync() brings
+// them to the device.
 #pragma once
 
 #include "io/directory.h"

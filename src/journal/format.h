@@ -42,6 +42,10 @@
 //     only the last segment that has a valid header can have a torn end: in all others every frame
 //     up to the next one's previous_end must be intact.
 //   - A file that has no valid header is not yet part of the log if it is behind all that have.
+//   - The disk may tear a sector that is being written, but leaves those of its bytes alone that
+//   the
+//     write does not change: a batch may begin in the sector in which the durable one before it
+//     ends.
 //
 // THE END OF THE LOG. Reading the last segment stops at the first bytes that are no intact frame
 // with the expected sequence q. Let D be the greatest durable_upto of all intact frames of the last

@@ -1,0 +1,340 @@
+// Starting again after every kind of accident: what is torn is dropped, what rotted is refused.
+#include "journal/recovery.h"
+
+#include "io/memory.h"
+#include "journal/format.h"
+#include "journal/test_log.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::journal {
+namespace {
+
+using Strings = std::vector<std::string>;
+using Call = io::MemoryDirectory::Call;
+
+bool is_prefix(const Strings& part, const Strings& all) {
+  return part.size() <= all.size() && std::equal(part.begin(), part.end(), all.begin());
+}
+
+std::string numbered(std::size_t i) {
+  return "frame " + std::to_string(i) + std::string(i % 53, '.');
+}
+
+/// Three synced batches in one segment, then a fourth that is on the disk, too, but of which no
+/// later frame says so: `certain` frames are known to be durable, `all` are there.
+struct FourBatches {
+  TestLog log{LogOptions{.segment_bytes = 64u << 10}};
+  Strings all;
+  std::size_t certain = 0;
+  Position last_batch;
+
+  FourBatches() {
+    for (int batch = 0; batch < 4; ++batch) {
+      // What is sealed after batch n was retired says that batch n is durable.
+      if (batch == 3) certain = all.size();
+      last_batch = log->end();
+      for (int i = 0; i < 5; ++i) {
+        all.push_back(numbered(all.size()));
+        log.append(all.back());
+      }
+      check(log.commit().has_value());
+    }
+    log.kill();
+  }
+};
+
+TEST(Recovery, ACutOfTheLastBatchAtAnyByteGivesAPrefix) {
+  FourBatches four;
+  const std::string name = segment_name(1);
+  const std::string whole = four.log.directory().content(name);
+  const std::size_t end = four.last_batch.offset() + 5 * 30;
+  std::size_t shortest = four.all.size();
+  for (std::size_t cut = four.last_batch.offset(); cut < end; ++cut) {
+    std::string torn = whole;
+    std::fill(torn.begin() + static_cast<std::ptrdiff_t>(cut), torn.end(), '\0');
+    io::MemoryDirectory directory;
+    directory.put(name, torn);
+    Strings seen;
+    const auto opened = Log::open(directory,
+                                  TestLog::small(),
+                                  [&](Position, ByteView payload) {
+                                    seen.emplace_back(payload);
+                                    return Result<void>();
+                                  },
+                                  {});
+    // Without one whole frame of the last batch nothing says that the third one was durable.
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_TRUE(is_prefix(seen, four.all));
+    EXPECT_GE(seen.size(), four.certain);
+    shortest = std::min(shortest, seen.size());
+  }
+  EXPECT_EQ(shortest, four.certain);
+}
+
+TEST(Recovery, AFlippedBitBelowTheDurableMarkIsRefusedWithItsPlace) {
+  FourBatches four;
+  const std::string name = segment_name(1);
+  for (std::uint32_t at = segment_header_bytes; at < four.last_batch.offset(); ++at) {
+    four.log.directory().flip(name, at, 0x10);
+    four.log.kill();
+    const auto opened = four.log.try_open();
+    ASSERT_FALSE(opened) << "offset " << at;
+    EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+    EXPECT_NE(opened.error().message.find(name), std::string::npos);
+    EXPECT_NE(opened.error().message.find("offset"), std::string::npos);
+    EXPECT_EQ(four.log.directory().content(name).size(), 64u << 10) << "nothing was cut";
+    four.log.directory().flip(name, at, 0x10);
+  }
+}
+
+TEST(Recovery, AFlippedBitInTheHeaderOfTheOnlySegmentIsRefused) {
+  FourBatches four;
+  for (std::uint32_t at = 0; at < segment_header_bytes; ++at) {
+    four.log.directory().flip(segment_name(1), at, 0x01);
+    four.log.kill();
+    const auto opened = four.log.try_open();
+    ASSERT_FALSE(opened) << "offset " << at;
+    EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+    four.log.directory().flip(segment_name(1), at, 0x01);
+  }
+}
+
+TEST(Recovery, ATornLastBatchIsDroppedAndItsFileIsNotContinued) {
+  FourBatches four;
+  four.log.directory().flip(segment_name(1), four.last_batch.offset() + 60, 0xff);
+  four.log.kill();
+  ASSERT_TRUE(four.log.open());
+  EXPECT_TRUE(is_prefix(four.log.recovered(), four.all));
+  EXPECT_GE(four.log.recovered().size(), four.certain);
+  EXPECT_EQ(four.log->end().segment(), 2u);
+  EXPECT_EQ(four.log->durable_end(), four.log->end());
+  Strings now = four.log.recovered();
+  now.emplace_back("after");
+  four.log.append("after");
+  ASSERT_TRUE(four.log.commit());
+  four.log.crash_and_open(3);
+  EXPECT_EQ(four.log.recovered(), now);
+}
+
+/// A log of many small segments, ended cleanly.
+struct ManySegments {
+  TestLog log;
+  Strings all;
+
+  ManySegments() {
+    for (std::size_t i = 0; i < 400; ++i) {
+      all.push_back(numbered(i));
+      log.append(all.back());
+      check(i % 9 != 0 || log.commit().has_value());
+    }
+    check(log->close().has_value());
+    log.kill();
+  }
+
+  Error refusal() {
+    log.kill();
+    const auto opened = log.try_open();
+    return opened ? Error{ErrorCode::unknown, "was not refused"} : opened.error();
+  }
+};
+
+TEST(Recovery, AMissingSegmentIsRefusedByName) {
+  for (const std::uint32_t number : {1u, 2u, 4u}) {
+    ManySegments many;
+    many.log.directory().lose(segment_name(number));
+    const Error error = many.refusal();
+    EXPECT_EQ(error.code, ErrorCode::corrupt);
+    EXPECT_NE(error.message.find(segment_name(number)), std::string::npos) << error.message;
+  }
+}
+
+TEST(Recovery, AShortenedSegmentIsRefused) {
+  ManySegments many;
+  std::string content = many.log.directory().content(segment_name(2));
+  content.resize(content.size() / 2);
+  many.log.directory().put(segment_name(2), content);
+  EXPECT_EQ(many.refusal().code, ErrorCode::corrupt);
+}
+
+TEST(Recovery, SegmentsThatChangedPlacesAreRefused) {
+  ManySegments many;
+  const std::string two = many.log.directory().content(segment_name(2));
+  const std::string three = many.log.directory().content(segment_name(3));
+  many.log.directory().put(segment_name(2), three);
+  many.log.directory().put(segment_name(3), two);
+  EXPECT_EQ(many.refusal().code, ErrorCode::corrupt);
+}
+
+TEST(Recovery, ASegmentOfAnotherLogIsRefused) {
+  ManySegments many;
+  LogOptions options = TestLog::small();
+  options.identity_seed = 7;
+  TestLog other(options);
+  for (std::size_t i = 0; i < 400; ++i)
+    other.append(numbered(i));
+  ASSERT_TRUE(other.commit());
+  many.log.directory().put(segment_name(2), other.directory().content(segment_name(2)));
+  EXPECT_EQ(many.refusal().code, ErrorCode::corrupt);
+}
+
+TEST(Recovery, AFrameAtAnotherOffsetOrInAnotherSegmentIsNotIntact) {
+  Buffer bytes;
+  bytes.extend(frame_header_bytes);
+  bytes.append("payload");
+  const std::uint64_t salt = segment_salt(1, 1);
+  seal_frame(bytes.data(), 7, {salt, 100, 5, 5});
+  EXPECT_TRUE(intact_frame(bytes.view(), salt, 100));
+  EXPECT_FALSE(intact_frame(bytes.view(), salt, 101));
+  EXPECT_FALSE(intact_frame(bytes.view(), segment_salt(1, 2), 100));
+  EXPECT_FALSE(intact_frame(bytes.view(), segment_salt(2, 1), 100));
+}
+
+TEST(Recovery, AnOlderVersionOfASectorIsNoticed) {
+  FourBatches four;
+  const std::string name = segment_name(1);
+  std::string content = four.log.directory().content(name);
+  // As if the disk had lost a write of the second batch: zeros were there before.
+  std::fill_n(content.begin() + 200, 100, '\0');
+  four.log.directory().put(name, content);
+  four.log.kill();
+  const auto opened = four.log.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+}
+
+TEST(Recovery, ANewerFormatIsNamed) {
+  ManySegments many;
+  std::string content = many.log.directory().content(segment_name(2));
+  content[8] = 9;
+  const std::uint64_t checksum = XXH3_64bits(content.data(), 56);
+  std::memcpy(content.data() + 56, &checksum, sizeof checksum);
+  many.log.directory().put(segment_name(2), content);
+  EXPECT_NE(many.refusal().message.find("format version 9"), std::string::npos);
+}
+
+TEST(Recovery, AnErrorOfTheReceiverEndsTheScanAndIsReturned) {
+  ManySegments many;
+  int calls = 0;
+  const auto opened = Log::open(many.log.directory(),
+                                TestLog::small(),
+                                [&](Position, ByteView) -> Result<void> {
+                                  if (++calls < 3) return {};
+                                  return fail(ErrorCode::corrupt, "not understood");
+                                },
+                                {});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().message, "not understood");
+  EXPECT_EQ(calls, 3);
+}
+
+TEST(Recovery, ProgressEndsWithAllFramesAndBytes) {
+  ManySegments many;
+  ScanProgress last;
+  const auto opened = Log::open(
+      many.log.directory(),
+      TestLog::small(),
+      [](Position, ByteView) { return Result<void>(); },
+      [&](const ScanProgress& progress) { last = progress; });
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(last.frames, many.all.size());
+  EXPECT_EQ(last.bytes_done, last.bytes_total);
+}
+
+TEST(Recovery, ACleanEndIsReadWithoutAWrite) {
+  ManySegments many;
+  many.log.directory().clear_faults();
+  ASSERT_TRUE(many.log.open());
+  EXPECT_EQ(many.log.recovered(), many.all);
+  EXPECT_EQ(many.log.directory().calls(Call::write), 0u);
+}
+
+/// One life of a log with a fault planned: appends, commits, cleans. Everything that write()
+/// reported as durable is in `durable`.
+struct FaultyLife {
+  Strings durable;
+  Strings all;
+
+  void live(TestLog& log) {
+    Strings pending;
+    for (std::size_t i = 0; i < 150; ++i) {
+      all.push_back(numbered(i));
+      pending.push_back(all.back());
+      log.append(all.back());
+      if (i % 6 != 5) continue;
+      const bool is_synced = i % 4 != 1;
+      if (!log.commit(is_synced ? Sync::yes : Sync::no)) return;
+      if (!is_synced) continue;
+      durable.insert(durable.end(), pending.begin(), pending.end());
+      pending.clear();
+    }
+  }
+};
+
+TEST(Recovery, NoSyncedFrameIsLostWhateverCallFails) {
+  for (const Call call : {Call::write, Call::sync, Call::open, Call::allocate, Call::remove}) {
+    for (const bool is_persistent : {false, true}) {
+      for (std::uint64_t nth = 1;; ++nth) {
+        TestLog log;
+        FaultyLife life;
+        log.directory().clear_faults();
+        log.directory().fail_at(call, nth, is_persistent);
+        life.live(log);
+        const bool is_hit = log.directory().calls(call) >= nth;
+        log.directory().clear_faults();
+        nth % 2 == 0 ? log.kill() : log.crash(nth);
+        const Result<void> opened = log.open();
+        ASSERT_TRUE(opened) << "call " << int(call) << " nth " << nth << ": "
+                            << opened.error().message;
+        ASSERT_TRUE(is_prefix(log.recovered(), life.all));
+        ASSERT_GE(log.recovered().size(), life.durable.size()) << int(call) << " nth " << nth;
+        if (!is_hit) break;
+      }
+    }
+  }
+}
+
+TEST(Recovery, AFaultDuringRecoveryLosesNothingEither) {
+  for (const Call call :
+       {Call::write, Call::sync, Call::open, Call::allocate, Call::remove, Call::read}) {
+    for (std::uint64_t nth = 1;; ++nth) {
+      TestLog log;
+      FaultyLife life;
+      life.live(log);
+      log.crash(nth);
+      log.directory().clear_faults();
+      log.directory().fail_at(call, nth);
+      const bool is_open = log.open().has_value();
+      const bool is_hit = log.directory().calls(call) >= nth;
+      EXPECT_TRUE(is_open || is_hit);
+      log.directory().clear_faults();
+      log.crash(nth + 1);
+      const Result<void> opened = log.open();
+      ASSERT_TRUE(opened) << "call " << int(call) << " nth " << nth << ": "
+                          << opened.error().message;
+      ASSERT_TRUE(is_prefix(log.recovered(), life.all));
+      ASSERT_GE(log.recovered().size(), life.durable.size());
+      if (!is_hit) break;
+    }
+  }
+}
+
+TEST(Recovery, AFullDiskLosesNothingThatWasSynced) {
+  for (std::uint64_t capacity = 5'000; capacity < 24'000; capacity += 500) {
+    TestLog log;
+    FaultyLife life;
+    log.directory().set_capacity(capacity);
+    life.live(log);
+    log.directory().set_capacity(1u << 30);
+    log.crash_and_open(capacity);
+    ASSERT_TRUE(is_prefix(log.recovered(), life.all));
+    ASSERT_GE(log.recovered().size(), life.durable.size());
+  }
+}
+
+}  // namespace
+}  // namespace sluice::journal
