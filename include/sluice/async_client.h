@@ -37,6 +37,8 @@ namespace sluice {
 template <class T>
 using Awaitable = boost::asio::awaitable<T>;
 
+class Client;
+
 namespace client {
 class Core;
 template <class T>
@@ -60,6 +62,10 @@ class AsyncClient {
   static Result<AsyncClient> embedded(boost::asio::any_io_executor executor,
                                       std::string directory,
                                       const EmbeddedOptions& options = {});
+
+  /// The server of another client, or the engine of an embedded one, for use on `executor`, which
+  /// outlives it. Closing one leaves the other. Any thread.
+  static AsyncClient of(const Client& client, boost::asio::any_io_executor executor);
 
   AsyncClient(const AsyncClient&) = default;
   AsyncClient(AsyncClient&&) noexcept = default;

@@ -133,6 +133,7 @@ class Client {
   Result<Value> call(const std::vector<std::string>& words) const;
 
  private:
+  friend class AsyncClient;  ///< AsyncClient::of shares what it is connected to.
   class Impl;
   Client(std::shared_ptr<Impl> impl, Duration timeout);
   template <class T>

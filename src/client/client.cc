@@ -3,6 +3,7 @@
 #include "client/open.h"
 #include "client/reply.h"
 
+#include <sluice/async_client.h>
 #include <sluice/client.h>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -67,6 +68,13 @@ class Client::Impl {
     thread_ = std::thread([this] { io_.run(); });
   }
 
+  /// Asks the core on its own thread.
+  std::shared_ptr<Core> on(const asio::any_io_executor& executor) {
+    std::promise<std::shared_ptr<Core>> made;
+    asio::post(io_, [&] { made.set_value(core_->on(executor)); });
+    return made.get_future().get();
+  }
+
   Reply run(Request request, Duration timeout) {
     const auto deadline = std::chrono::steady_clock::now() + request.wait + timeout;
     const auto call = std::make_shared<BlockingCall>(std::move(request), deadline);
@@ -101,6 +109,10 @@ Result<Client> Client::embedded(std::string directory, const EmbeddedOptions& op
   if (!core) return tl::unexpected<Error>(core.error());
   impl->start(std::move(*core));
   return Client(std::move(impl), options.timeout());
+}
+
+AsyncClient AsyncClient::of(const Client& client, asio::any_io_executor executor) {
+  return {client.impl_->on(executor), client.timeout_};
 }
 
 Client Client::with_timeout(Duration call) const {

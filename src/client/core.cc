@@ -6,6 +6,12 @@
 
 namespace sluice::client {
 
+std::shared_ptr<Core> Core::on(const boost::asio::any_io_executor& executor) const {
+  auto core = std::make_shared<Core>(executor, make_link_, limits_);
+  core->why_closed_ = why_closed_;
+  return core;
+}
+
 void Core::submit(const std::shared_ptr<Call>& call) {
   const Request& request = call->request;
   if (why_closed_.has_value()) {
@@ -29,7 +35,7 @@ void Core::submit(const std::shared_ptr<Call>& call) {
 
 Link* Core::link_for(const Request& request) {
   if (request.lane == Lane::shared) {
-    if (shared_ == nullptr) shared_ = make_link_();
+    if (shared_ == nullptr) shared_ = make_link_(executor_);
     const std::size_t outstanding = shared_->outstanding_bytes();
     // One call may be larger than the limit when it is alone: payloads have limits of their own.
     const bool fits =
@@ -40,7 +46,7 @@ Link* Core::link_for(const Request& request) {
       waiting_.begin(), waiting_.end(), [](const auto& link) { return link->is_idle(); });
   if (idle != waiting_.end()) return idle->get();
   if (waiting_.size() >= limits_.waiting_max) return nullptr;
-  waiting_.push_back(make_link_());
+  waiting_.push_back(make_link_(executor_));
   return waiting_.back().get();
 }
 

@@ -20,7 +20,8 @@ struct CoreLimits {
 
 class Core {
  public:
-  using MakeLink = std::function<std::shared_ptr<Link>()>;
+  /// A link on this executor, to what the core is for.
+  using MakeLink = std::function<std::shared_ptr<Link>(const boost::asio::any_io_executor&)>;
 
   Core(boost::asio::any_io_executor executor, MakeLink make_link, CoreLimits limits)
       : executor_(std::move(executor)), make_link_(std::move(make_link)), limits_(limits) {}
@@ -31,6 +32,9 @@ class Core {
   Core& operator=(const Core&) = delete;
 
   const boost::asio::any_io_executor& executor() const { return executor_; }
+
+  /// Another core for the same server or engine, on another executor. Closing one leaves the other.
+  std::shared_ptr<Core> on(const boost::asio::any_io_executor& executor) const;
 
   /// finish() of the call is called once, perhaps before this returns.
   void submit(const std::shared_ptr<Call>& call);

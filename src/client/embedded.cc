@@ -9,6 +9,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <atomic>
 #include <thread>
 
 namespace sluice::client {
@@ -72,7 +73,7 @@ class Process {
   native::Facts facts_;
   std::unique_ptr<engine::Engine> engine_;
   engine::SessionId nobody_;
-  engine::Sequence releases_ = 0;
+  std::atomic<engine::Sequence> releases_{0};  ///< Links may have threads of their own.
 };
 
 class EmbeddedLink final : public Link {
@@ -262,8 +263,9 @@ Result<std::shared_ptr<Core>> embedded_core(const asio::any_io_executor& executo
   };
   auto process = Process::open(directory, std::move(engine_options));
   if (!process) return tl::unexpected<Error>(std::move(process.error()));
-  auto make_link = [executor, process = std::move(*process)]() -> std::shared_ptr<Link> {
-    return std::make_shared<EmbeddedLink>(executor, process);
+  auto make_link = [process = std::move(*process)](
+                       const asio::any_io_executor& on) -> std::shared_ptr<Link> {
+    return std::make_shared<EmbeddedLink>(on, process);
   };
   auto core = std::make_shared<Core>(executor, std::move(make_link), CoreLimits{});
   *core_to_fail = core;

@@ -291,8 +291,9 @@ Result<std::shared_ptr<Core>> remote_core(const asio::any_io_executor& executor,
                                           const ClientOptions& options) {
   Result<Address> address = parse_address(url);
   if (!address) return tl::unexpected<Error>(std::move(address.error()));
-  auto make_link = [executor, address = std::move(*address), options]() -> std::shared_ptr<Link> {
-    return std::make_shared<TcpLink>(executor, address, options);
+  auto make_link = [address = std::move(*address), options](
+                       const asio::any_io_executor& on) -> std::shared_ptr<Link> {
+    return std::make_shared<TcpLink>(on, address, options);
   };
   const CoreLimits limits{.waiting_max = options.waiting_max(),
                           .outstanding_bytes_max = options.outstanding_bytes_max()};

@@ -125,6 +125,13 @@ Worker::Worker(WorkerOptions options) : impl_(std::make_unique<Impl>(std::move(o
   };
 }
 
+Worker::Worker(const Client& client, WorkerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {
+  impl_->plan.make_client = [client](const asio::any_io_executor& executor) -> Result<AsyncClient> {
+    return AsyncClient::of(client, executor);
+  };
+}
+
 Worker::~Worker() = default;
 Worker::Worker(Worker&&) noexcept = default;
 Worker& Worker::operator=(Worker&&) noexcept = default;

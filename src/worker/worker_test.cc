@@ -601,6 +601,34 @@ TEST_F(WorkerTest, RunsWithinAnotherIoContext) {
   EXPECT_TRUE(has_ended);
 }
 
+TEST_F(WorkerTest, WorksForTheServerOfAClient) {
+  Worker worker(client, options().url("sluice://not.used:1"));
+  worker.handle("job", [](Context&) -> Awaitable<void> { co_return; });
+  WorkerRun run(worker);
+  EXPECT_EQ(final_state(push(Payload("job", ""))).state, JobState::succeeded);
+}
+
+TEST(EmbeddedWorker, SharesTheEngineWithItsClient) {
+  std::string path = "/tmp/sluice_worker_test.XXXXXX";
+  ASSERT_NE(::mkdtemp(path.data()), nullptr);
+  {
+    const auto client = Client::embedded(path + "/data");
+    ASSERT_TRUE(client.has_value()) << client.error().message;
+    Worker worker(*client, WorkerOptions().queue("q").handle_signals(false));
+    worker.handle("first", [](Context& context) -> Awaitable<std::string> {
+      const Result<JobId> id = co_await context.client().push("q", "second", "x");
+      co_return id->text();
+    });
+    worker.handle("second", [](Context&) { return "from the pool"; });
+    WorkerRun run(worker);
+    const auto first = client->await(*client->push("q", "first", "x"), 60s);
+    ASSERT_TRUE(first.has_value());
+    const auto second = client->await(*JobId::parse(first->result.value()), 60s);
+    EXPECT_EQ(second->result, "from the pool");
+  }
+  std::filesystem::remove_all(path);
+}
+
 TEST_F(WorkerTest, IsDestroyedWithItsIoContextWhileJobsRun) {
   Worker worker(options());
   std::atomic<bool> is_running{false};
