@@ -52,7 +52,13 @@ void Core::apply(const model::Command& command, model::Ticket ticket, Now now, O
   now.time = time_;
   std::visit([&](const auto& each) { handle(each, ticket, now, out); }, command);
   if (!settled_.empty()) settle(now, out);
-  if (out.has_facts()) last_facts_ = out.base;
+  if (out.has_facts()) {
+    last_facts_ = out.base;
+    return;
+  }
+  // Nothing was written (a purge of nothing): there is no frame here that could become durable.
+  for (model::Reply& each : out.replies)
+    each.needs = std::min(each.needs, seen());
 }
 
 void Core::reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs) {

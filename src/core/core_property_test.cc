@@ -79,7 +79,7 @@ class World {
     const std::uint32_t oldest = log_.frames_.front().at.segment();
     if (oldest == log_.segment_) return;
     std::size_t end = 0;
-    while (log_.frames_[end].at.segment() == oldest)
+    while (end < log_.frames_.size() && log_.frames_[end].at.segment() == oldest)
       ++end;
     for (std::size_t index = 0; index < end; ++index) {
       const MemoryLog::Frame old = log_.frames_[index];
