@@ -83,7 +83,7 @@ class Worker {
                         ClientOptions()
                             .timeout(call_timeout)
                             .waiting_max(settings.slots + 4)
-                            .name("sluice work"))),
+                            .name("sluice-work"))),
         stopping_(::eventfd(0, EFD_CLOEXEC)) {}
 
   void run();
