@@ -293,6 +293,14 @@ class Lifecycle(unittest.TestCase):
         self.client("QUEUE", "DELETE", self.q, "FORCE")
         self.refused("NOQUEUE", "QUEUE", "GET", self.q)
 
+    def test_what_changes_nothing_is_answered_too(self):
+        self.client("QUEUE", "SET", self.q, "priority", "0")
+        for words, reply in ((("QUEUE", "PURGE", self.q), 0), (("DEAD", "DELETE", self.q), 0),
+                             (("DEAD", "REDRIVE", self.q), 0), (("DEAD", "DELETE", self.q, "12345"), 0),
+                             (("QUEUE", "RESUME", self.q), "OK"), (("QUEUE", "SET", self.q, "priority", "0"), "OK")):
+            for _ in range(2):
+                self.assertEqual(self.client(*words), reply)
+
     def test_queue_counts_and_policy(self):
         self.client("QUEUE", "SET", self.q, "max_attempts", "3", "timeout", "45s", "backoff", "fixed 5s")
         self.push()
