@@ -3,6 +3,7 @@
 
 #include "core/facts.h"
 #include "io/posix.h"
+#include "journal/format.h"
 #include "journal/log.h"
 #include "server/data_user.h"
 #include "server/units.h"
@@ -87,7 +88,7 @@ class Contents {
  private:
   void complain(Position at, const Error& error) {
     if (findings_.size() == bad_frames_max) return;
-    findings_.push_back({fmt::format("segment {}", at.segment()),
+    findings_.push_back({journal::segment_name(at.segment()),
                          at.offset(),
                          error.message + "; this frame and what depends on it would be lost",
                          true});

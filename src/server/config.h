@@ -42,8 +42,9 @@ struct Config {
   engine::SyncPolicy sync;
   std::uint32_t io_threads = 1;
   std::uint32_t connections_max = 10'000;
-  std::uint32_t pipeline_max = 16'384;
-  std::uint64_t output_bytes_max = 32u << 20;
+  std::uint32_t pipeline_max = 10'000;
+  std::uint64_t output_bytes_max = 64u << 20;
+  Duration silence_max = std::chrono::seconds(60);
   Duration drain = std::chrono::seconds(10);
   journal::LogOptions log;
   model::Limits limits;

@@ -129,13 +129,14 @@ TEST(Config, EveryNumberIsAcceptedAtItsBoundsAndRefusedBeyond) {
       {"queue_jobs_max", "1", "1000000000000"},
       {"segment_bytes", "4096", "268435456"},  // Beyond it disk_free_bytes_min must grow too.
       {"tail_cache_bytes", "0", "68719476736"},
-      {"payload_bytes_max", "1", "16777216"},  // Beyond it output_bytes_max must grow too.
+      {"payload_bytes_max", "1", "33554432"},  // Beyond it output_bytes_max must grow too.
       {"headers_bytes_max", "0", "1048576"},
       {"memory_bytes_max", "16777216", "17592186044416"},
       {"output_bytes_max", "33554432", "4294967296"},  // Below it two payloads do not fit.
       {"disk_free_bytes_min", "134217728", "17592186044416"},
       {"disk_bytes_max", "536870912", "1125899906842624"},
       {"drain", "0", "3600000"},
+      {"silence_max", "0", "3600000"},
       {"sync", "1", "60000"},
   };
   for (const auto& [key, min, max] : bounds) {
@@ -157,9 +158,9 @@ TEST(Config, SettingsThatDependOnEachOtherAreCheckedTogether) {
   EXPECT_EQ(flag_problem("disk_bytes_max", "511MiB"),
             "disk_bytes_max = 511MiB (--disk-bytes-max): expected 0 or at least eight segments, "
             "512MiB, because segment_bytes = 64MiB (default)");
-  EXPECT_EQ(flag_problem("payload_bytes_max", "17MiB"),
-            "output_bytes_max = 32MiB (default): expected at least 34MiB, room for two of the "
-            "largest jobs, because payload_bytes_max = 17MiB (--payload-bytes-max)");
+  EXPECT_EQ(flag_problem("payload_bytes_max", "33MiB"),
+            "output_bytes_max = 64MiB (default): expected at least 66MiB, room for two of the "
+            "largest jobs, because payload_bytes_max = 33MiB (--payload-bytes-max)");
 }
 
 TEST(Config, SyncIsAlwaysNeverOrAnInterval) {

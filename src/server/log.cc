@@ -125,6 +125,20 @@ std::string take_value(std::string_view& rest) {
   return value;
 }
 
+LogLevel take_level(std::vector<LogField>& fields) {
+  for (auto field = fields.begin(); field != fields.end(); ++field) {
+    if (field->name != "level") continue;
+    for (const LogLevel level : {LogLevel::debug, LogLevel::warn, LogLevel::error}) {
+      if (field->value != name(level)) continue;
+      fields.erase(field);
+      return level;
+    }
+    fields.erase(field);
+    break;
+  }
+  return LogLevel::info;
+}
+
 }  // namespace
 
 std::string text_fields(const std::vector<LogField>& fields) {
@@ -214,8 +228,10 @@ void Logger::event(LogLevel level, std::string_view event, std::initializer_list
   write(level, all);
 }
 
-void Logger::line(LogLevel level, std::string_view text) {
-  if (level >= impl_->level) write(level, parse_fields(text));
+void Logger::line(std::string_view text) {
+  std::vector<LogField> fields = parse_fields(text);
+  const LogLevel level = take_level(fields);
+  if (level >= impl_->level) write(level, fields);
 }
 
 void Logger::always(std::string_view event, std::initializer_list<LogField> fields) {

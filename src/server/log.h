@@ -85,8 +85,9 @@ class Logger {
 
   /// Any thread; never blocks.
   void event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
-  /// A line of key=value text, as the engine and the gateways make them. Any thread.
-  void line(LogLevel level, std::string_view text);
+  /// A line of key=value text, as the engine and the gateways make them: `event=x level=warn …`.
+  /// Without a level it is info. Any thread.
+  void line(std::string_view text);
   /// At info whatever the level says: what scripts wait for. Any thread.
   void always(std::string_view event, std::initializer_list<LogField> fields);
   /// Waits (a second at most) until what was logged is written. Before std::_Exit only: later lines

@@ -107,7 +107,7 @@ ExitCode Process::run() {
     wakeups_.nudge();
   };
   events.on_progress = [this](const journal::ScanProgress& progress) { on_progress(progress); };
-  events.on_event = [this](const std::string& text) { logger_.line(LogLevel::info, text); };
+  events.on_event = [this](const std::string& text) { logger_.line(text); };
   auto opened = Wiring::open(config_, std::move(events));
   if (!opened) return fail(opened.error());
   wiring_ = std::move(*opened);

@@ -99,24 +99,20 @@ Setting choice(std::string_view key,
   return {key, "WORD", help, range, set, toml};
 }
 
-constexpr std::string_view duration_words = "such as 500ms, 10s or 5m, or a number of milliseconds";
-
-Setting drain_setting() {
-  const Duration max = std::chrono::hours(1);
-  std::string range = fmt::format("a duration from 0 to 1h, {}", duration_words);
+template <class Member>
+Setting duration(std::string_view key, std::string_view help, Duration max, Member member) {
+  std::string range = fmt::format(
+      "a duration from 0 to {}, such as 500ms, 10s or 5m, or a number of "
+      "milliseconds",
+      duration_text(max));
   auto set = [=](Config& config, const RawValue& raw) -> Result<void> {
     const auto read = raw.kind == RawValue::Kind::other ? std::nullopt : parse_duration(raw.text);
     if (!read || *read > max) return expected(range);
-    config.drain = *read;
+    member(config) = *read;
     return {};
   };
-  auto toml = [](const Config& config) { return quoted(duration_text(config.drain)); };
-  return {"drain",
-          "DURATION",
-          "How long SIGTERM waits for replies that are under way before it closes connections.",
-          range,
-          set,
-          toml};
+  auto toml = [=](const Config& config) { return quoted(duration_text(member(config))); };
+  return {key, "DURATION", help, range, set, toml};
 }
 
 Setting sync_setting() {
@@ -243,6 +239,11 @@ std::vector<Setting> gateway_settings() {
             "Replies waiting for one slow client; a connection that needs more is closed.",
             {64 * kib, 4 * gib},
             [](auto& c) -> auto& { return c.output_bytes_max; }),
+      duration("silence_max",
+               "How long a connection may stay without having sent one complete command; it is "
+               "closed then. 0: for ever.",
+               std::chrono::hours(1),
+               [](auto& c) -> auto& { return c.silence_max; }),
   };
 }
 
@@ -311,7 +312,14 @@ std::vector<Setting> log_settings() {
 }
 
 std::vector<Setting> make_settings() {
-  std::vector<Setting> all{data_setting(), resp_setting(), sync_setting(), drain_setting()};
+  std::vector<Setting> all{data_setting(),
+                           resp_setting(),
+                           sync_setting(),
+                           duration("drain",
+                                    "How long SIGTERM waits for replies that are under way before "
+                                    "it closes connections.",
+                                    std::chrono::hours(1),
+                                    [](auto& c) -> auto& { return c.drain; })};
   for (auto part : {gateway_settings(), journal_settings(), limit_settings(), log_settings()}) {
     std::move(part.begin(), part.end(), std::back_inserter(all));
   }

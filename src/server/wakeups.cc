@@ -16,6 +16,7 @@ namespace sluice::server {
 
 Wakeups::Wakeups() {
   std::signal(SIGPIPE, SIG_IGN);  // A client that left is an error of its socket, nothing more.
+  std::signal(SIGXFSZ, SIG_IGN);  // A file that may not grow is a failed write (EFBIG).
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP})

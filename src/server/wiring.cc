@@ -9,11 +9,15 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <future>
+#include <optional>
 #include <utility>
 
 namespace sluice::server {
 namespace {
+
+constexpr std::chrono::seconds stats_wait_max{10};
 
 // A session that asks one thing and waits for the answer.
 class Question final : public engine::Session {
@@ -23,7 +27,11 @@ class Question final : public engine::Session {
       answer_.set_value(std::move(reply.answer));
   }
 
-  model::Answer wait() { return answer_.get_future().get(); }
+  std::optional<model::Answer> wait(std::chrono::seconds at_most) {
+    std::future<model::Answer> answer = answer_.get_future();
+    if (answer.wait_for(at_most) != std::future_status::ready) return std::nullopt;
+    return answer.get();
+  }
 
  private:
   std::promise<model::Answer> answer_;
@@ -53,6 +61,7 @@ class Wiring::Impl {
   explicit Impl(const Config& config_) : config(config_) {}
 
   const Config& config;
+  std::function<void(const std::string&)> on_event;
   io::SystemClock clock;
   std::unique_ptr<io::Directory> directory;
   std::unique_ptr<engine::Engine> engine;
@@ -76,7 +85,8 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   options.sync = config.sync;
   options.on_failure = std::move(events.on_failure);
   options.on_progress = std::move(events.on_progress);
-  options.on_event = std::move(events.on_event);
+  options.on_event = events.on_event;
+  impl->on_event = std::move(events.on_event);
   auto engine = engine::Engine::open(*impl->directory, impl->clock, std::move(options));
   if (!engine) {
     impl->directory.reset();  // Our own lock would look like another server's.
@@ -86,21 +96,46 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
 }
 
+tl::expected<std::string, Ending> Wiring::listen(const std::string& version) {
+  const Config& config = impl_->config;
+  native::GatewayOptions options;
+  options.limits = config.limits;
+  options.facts.version = version;
+  options.facts.data_directory = config.data;
+  options.facts.sync = text(config.sync);
+  options.io_threads = config.io_threads;
+  options.connections_max = config.connections_max;
+  options.outstanding_max = config.pipeline_max;
+  options.output_bytes_max = config.output_bytes_max;
+  options.silence_max = config.silence_max;
+  options.on_event = impl_->on_event;
+  auto gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));
+  const Result<void> started = gateway->start(config.resp.host, config.resp.port);
+  if (!started) return tl::unexpected(Ending{ExitCode::unavailable, started.error().message});
+  impl_->gateway = std::move(gateway);
+  return impl_->gateway->address();
+}
+
 model::Stats Wiring::stats() {
   auto question = std::make_shared<Question>();
   const engine::SessionId session = impl_->engine->attach(question);
   engine::RequestBatch batch;
   batch.requests.push_back({1, model::GetStats{}});
   impl_->engine->submit(session, std::move(batch));
-  const model::Answer answer = question->wait();
+  const std::optional<model::Answer> answer = question->wait(stats_wait_max);
   impl_->engine->detach(session);
-  const auto* stats = std::get_if<std::unique_ptr<model::Stats>>(&answer);
+  if (!answer) return {};  // The disk failed at once; whoever waits for that says so.
+  const auto* stats = std::get_if<std::unique_ptr<model::Stats>>(&*answer);
   check(stats != nullptr);
   return **stats;
 }
 
 const engine::Counters& Wiring::counters() const {
   return impl_->engine->counters();
+}
+
+void Wiring::stop_gateway(Duration grace) {
+  if (impl_->gateway != nullptr) impl_->gateway->stop(grace);
 }
 
 void Wiring::stop_engine() {

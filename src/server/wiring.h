@@ -27,8 +27,8 @@ struct WiringEvents {
 
 class Wiring {
  public:
-  /// Opens the data directory, creating it with mode 0700, and recovers what is in it. May take
-  /// long.
+  /// `config` outlives the wiring. Opens the data directory, creating it with mode 0700, and
+  /// recovers what is in it. May take long.
   static tl::expected<std::unique_ptr<Wiring>, Ending> open(const Config& config,
                                                             WiringEvents events);
   /// Requires stop_gateway() and stop_engine(), if it was opened.

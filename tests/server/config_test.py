@@ -87,4 +87,4 @@ class Config(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(warnings="ignore")  # Sockets may be left to the end of the process.

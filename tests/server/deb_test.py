@@ -77,4 +77,4 @@ class Deb(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(warnings="ignore")  # Sockets may be left to the end of the process.

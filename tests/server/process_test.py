@@ -2,6 +2,7 @@
 import json
 import pathlib
 import re
+import resource
 import signal
 import socket
 import stat
@@ -13,7 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from harness import BINARY, Client, Closed, RespError, Server, eventually  # noqa: E402
 
-EX_UNAVAILABLE, EX_TEMPFAIL = 69, 75
+EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL = 69, 74, 75
 
 
 def events(server):
@@ -121,7 +122,7 @@ class Refusal(unittest.TestCase):
     def test_a_directory_that_cannot_be_made_is_said(self):
         done = subprocess.run([str(BINARY), "serve", "--data", "/proc/sluice-data", "--resp", "127.0.0.1:0"],
                               capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 74, done.stdout + done.stderr)
+        self.assertEqual(done.returncode, EX_IOERR, done.stdout + done.stderr)
         self.assertIn("/proc/sluice-data", done.stdout)
 
 
@@ -211,5 +212,26 @@ class Stop(unittest.TestCase):
                 process.wait()
 
 
+class DiskFailure(unittest.TestCase):
+    """RELIABILITY S2: a failed write ends the server with 74, and nothing acknowledged is lost by it."""
+
+    def test_a_failed_write_ends_it_with_74_and_the_next_start_has_what_was_acknowledged(self):
+        with Server(options=["--segment-bytes", "64KiB"]) as server:
+            client = server.client()
+            acknowledged = [client("PUSH", "mail", "t", "x" * 1000) for _ in range(20)]
+            # From here on no file may grow: as a disk that refuses every new block.
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+            with self.assertRaises((Closed, ConnectionError)):
+                while True:
+                    acknowledged.append(client("PUSH", "mail", "t", "x" * 1000))
+            self.assertEqual(server.wait_exit(5), EX_IOERR, server.output())
+            failure = [event for event in events(server) if event["event"] == "disk_failure"]
+            self.assertEqual([event["level"] for event in failure], ["error"])
+            server.start()
+            client = server.client()
+            for job in acknowledged:
+                self.assertEqual(client.job(job)["state"], b"ready")
+
+
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(warnings="ignore")  # Sockets may be left to the end of the process.
