@@ -63,10 +63,12 @@
 // with a clean end and zeros, the frames from D on are written into a new segment, numbered from
 // first_sequence = D, whose previous_end is the offset of frame D in the old file; that is synced
 // before anything is served. The old file is never written again; it is cut there later to give its
-// space back. No byte below D is copied, so a start after a crash costs the last batches and not a
-// segment. After a clean end (a mark with bit 30, which is synced by Log::close() when all is well)
-// the same file is continued. Before the last segment is read its cached pages are dropped, so that
-// what counts is what the device has.
+// space back. If D is the old segment's own first_sequence, nothing in it is known to be durable,
+// not even its header: then the new file takes its number and, by a rename, its place. No byte
+// below D is copied, so a start after a crash costs the last batches and not a segment. After a
+// clean end (a mark with bit 30, which is synced by Log::close() when all is well) the same file is
+// continued. Before the last segment is read its cached pages are dropped, so that what counts is
+// what the device has.
 #pragma once
 
 #include "base/bytes.h"

@@ -329,20 +329,23 @@ class Recovery {
   }
 
   /// Writes the frames that may not be durable into a new segment, then hands them out from there.
+  /// If that is all frames of the old one, not even its header is known to be durable: the new file
+  /// takes its place.
   Result<Recovered> begin_again() {
     const SegmentInfo old = segments_.back();
-    const bool is_old_empty = segments_.size() == 1 && old.end == segment_header_bytes;
-    SegmentHeader header{log_id_,
-                         old.number + 1,
-                         log_.durable_upto,
-                         old.end,
-                         is_old_empty ? old.number + 1 : segments_.front().number};
+    SegmentHeader header{
+        log_id_, old.number + 1, log_.durable_upto, old.end, segments_.front().number};
+    const bool is_replaced = old.end == segment_header_bytes;
+    if (is_replaced) {
+      header.segment = old.number;
+      header.previous_end = log_.live.back().header().previous_end;
+      segments_.pop_back();
+    }
     Result<Recovered> begun = write_segment(header);
     if (!begun) return begun;
-    const Result<void> freed =
-        is_old_empty ? directory_.remove(segment_name(old.number)) : cut(old);
-    if (!freed) return failed(freed);
-    if (is_old_empty) begun->segments.erase(begun->segments.begin());
+    if (!is_replaced) {
+      if (Result<void> freed = cut(old); !freed) return failed(freed);
+    }
     std::uint32_t offset = segment_header_bytes;
     std::size_t from = 0;
     for (const std::size_t end : copy_ends_) {
