@@ -13,6 +13,9 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 option(SLUICE_BUILD_TESTS "Build the tests" ON)
 option(SLUICE_BUILD_BENCH "Build the benchmarks of the parts" OFF)
 option(SLUICE_BUILD_EXAMPLES "Build examples and demo" ON)
+if(SLUICE_BUILD_TESTS)
+  enable_testing()  # before the first add_test() of any folder
+endif()
 set(SLUICE_SANITIZE "" CACHE STRING "asan (with UBSan) | tsan | fuzz | empty")
 
 find_program(CCACHE ccache)
