@@ -5,14 +5,19 @@ CTest runs it with ORDERS_DEMO and SLUICE_BIN set to the two programs.
 """
 
 import email
+import fcntl
 import http.client
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import smtplib
 import socket
 import subprocess
 import tempfile
+import termios
 import unittest
 
 DEMO = os.environ.get("ORDERS_DEMO", "build/release/orders_demo")
@@ -37,12 +42,17 @@ class Part:
         self.process.stdout.close()
 
 
-def get(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path)
-    body = json.loads(connection.getresponse().read())
+def request(port, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, None if body is None else json.dumps(body), headers or {})
+    answer = connection.getresponse()
+    status, answered = answer.status, json.loads(answer.read())
     connection.close()
-    return body
+    return status, answered
+
+
+def get(port, path):
+    return request(port, "GET", path)[1]
 
 
 class Shop(unittest.TestCase):
@@ -101,6 +111,70 @@ class Shop(unittest.TestCase):
             self.assertEqual(ended.returncode, 2)
             self.assertIn("must be a new or an empty directory", ended.stderr)
             self.assertEqual(kept.read_text(), "mine")
+
+
+class Visit(unittest.TestCase):
+    """The demo on a terminal: it stays open until Ctrl-C."""
+
+    def setUp(self):
+        self.terminal, inner = pty.openpty()
+        self.demo = subprocess.Popen([DEMO, "--orders", "20", "--customers", "4", "--pause", "0"],
+                                     stdin=inner, stdout=inner, stderr=inner,
+                                     preexec_fn=lambda: take_terminal(inner))
+        os.close(inner)
+        self.shown = ""
+        self.addCleanup(self.leave)
+
+    def leave(self):
+        if self.demo.poll() is None:
+            self.demo.terminate()
+            self.demo.wait(timeout=30)
+        os.close(self.terminal)
+
+    def read_until(self, pattern):
+        while not (found := re.search(pattern, self.shown)):
+            ready, _, _ = select.select([self.terminal], [], [], DEADLINE_S)
+            self.assertTrue(ready, f"no {pattern!r} in {self.shown}")
+            self.shown += os.read(self.terminal, 65536).decode()
+        return found
+
+    def test_the_shop_is_open_until_ctrl_c_and_its_server_comes_back(self):
+        self.read_until("Ctrl-C ends it")
+        place = pathlib.Path(re.search(r"the orders shop, in (\S+)", self.shown)[1])
+        api = int(re.search(r"http://127.0.0.1:(\d+)/orders/ID", self.shown)[1])
+        server = int(re.search(r"kill -9 (\d+)", self.shown)[1])
+        self.assertEqual(len(list(place.glob("mails/*.eml"))) >= 20, True)
+        os.kill(server, 9)
+        again = int(self.read_until(r"started again: pid (\d+)")[1])
+
+        order = {"customer": "Ada", "email": "ada@example.com", "card": "tok_1",
+                 "items": [{"name": "Teapot", "quantity": 1, "price_cents": 1950}]}
+        asked = request(api, "POST", "/orders", order, {"Idempotency-Key": "ada-1"})
+        repeated = request(api, "POST", "/orders", order, {"Idempotency-Key": "ada-1"})
+        self.assertEqual(asked, repeated)
+        self.assertEqual(asked[0], 202)
+        client = [os.environ.get("SLUICE_BIN", "sluice"), "job", asked[1]["jobs"]["receipt"],
+                  "--url", re.search(r"sluice://\S+", self.shown)[0], "--wait", "60s"]
+        subprocess.run(client, check=True, capture_output=True, timeout=90)
+        status, shown = request(api, "GET", "/orders/ada-1")
+        self.assertEqual((status, shown["done"]), (200, True), shown)
+        self.assertIn("ch_ada-1_1", shown["jobs"]["charge"]["result"])
+
+        status, wrong = request(api, "POST", "/orders", dict(order, email="nobody"))
+        self.assertEqual(status, 400)
+        self.assertIn("email", wrong["error"])
+        self.assertEqual(request(api, "GET", "/orders/none")[0], 404)
+
+        os.write(self.terminal, b"\x03")
+        self.assertEqual(self.demo.wait(timeout=60), 0)
+        self.assertFalse(place.exists())
+        self.assertFalse(pathlib.Path(f"/proc/{again}").exists())
+
+
+def take_terminal(inner):
+    """In the child: makes the terminal its own, so that Ctrl-C reaches it."""
+    os.setsid()
+    fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
 
 
 class MailServer(unittest.TestCase):

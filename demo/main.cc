@@ -34,12 +34,15 @@ void add_shop_options(CLI::App* part, orders::ShopConfig& shop) {
   part->add_flag("--careless", shop.is_careless);
 }
 
-void add_demo_options(CLI::App& app, orders::DemoOptions& demo) {
+void add_demo_options(CLI::App& app, orders::DemoOptions& demo, int& pause_ms) {
   app.add_option("--orders", demo.orders, "Orders per burst")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
   app.add_option("--customers", demo.customers, "Customers who order at the same time")
       ->check(CLI::Range(1, 512))
+      ->capture_default_str();
+  app.add_option("--pause", pause_ms, "Milliseconds between a customer's orders")
+      ->check(CLI::Range(0, 10'000))
       ->capture_default_str();
   app.add_flag("--chaos", demo.has_chaos, "kill -9 the server in the middle, twice");
   app.add_flag("--once", demo.is_once, "End after the table");
@@ -57,7 +60,8 @@ int run(int argc, char** argv) {
   orders::ShopConfig shop;
   orders::PaymentFaults faults;
   std::filesystem::path mails;
-  add_demo_options(app, demo);
+  int pause_ms = static_cast<int>(demo.pause.count());
+  add_demo_options(app, demo, pause_ms);
   CLI::App* api = add_part(app, "api", "The order API", part);
   add_shop_options(api, shop);
   CLI::App* worker = add_part(app, "worker", "Runs the jobs of the orders", part);
@@ -76,6 +80,7 @@ int run(int argc, char** argv) {
   if (worker->parsed()) return orders::run_order_worker(part.ready_fd, shop);
   if (payments->parsed()) return orders::run_payments(part.port, part.ready_fd, faults);
   if (mail->parsed()) return orders::run_mail_sink(part.port, part.ready_fd, mails);
+  demo.pause = std::chrono::milliseconds(pause_ms);
   return orders::run_demo(demo);
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <random>
 #include <utility>
 
 namespace orders {
@@ -49,10 +50,18 @@ struct Counter {
   std::function<void(const BurstResult&)> on_answer;
   std::size_t next = 0;
   BurstResult result;
+  std::minstd_rand random;
+
+  std::chrono::microseconds pause(double least, double most) {
+    const double share = std::uniform_real_distribution<double>(least, most)(random);
+    return std::chrono::microseconds(
+        static_cast<std::int64_t>(share * 1000 * static_cast<double>(burst.pause.count())));
+  }
 };
 
 /// Lives as long as run_burst(), which owns `counter`, waits for it.
 asio::awaitable<void> customer(Counter& counter) {
+  co_await sluice::sleep_for(counter.pause(0, 1));  // They do not all come at once.
   while (counter.next < counter.burst.orders) {
     const Order order = invented(counter.next++);
     HttpRequest request("POST", counter.burst.endpoint, to_json(order));
@@ -65,6 +74,7 @@ asio::awaitable<void> customer(Counter& counter) {
     const bool is_accepted = answer && (answer->status == 201 || answer->status == 202);
     (is_accepted ? counter.result.accepted : counter.result.failed).push_back(id);
     counter.on_answer(counter.result);
+    co_await sluice::sleep_for(counter.pause(0.5, 1.5));
   }
 }
 

@@ -15,6 +15,9 @@ struct Burst {
   std::string endpoint;  ///< "/orders" or "/orders/sync".
   std::size_t orders = 0;
   std::size_t customers = 0;
+  /// What a customer waits between an answer and the next order, ± a half. Without it the response
+  /// times only say how many customers share one API.
+  std::chrono::milliseconds pause{0};
 };
 
 /// What the customers saw.

@@ -1,6 +1,7 @@
 // The demo from its first process to its last.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -9,6 +10,7 @@ namespace orders {
 struct DemoOptions {
   std::size_t orders = 300;
   std::size_t customers = 32;
+  std::chrono::milliseconds pause{100};  ///< Of a customer between two orders.
   bool has_chaos = false;           ///< kill -9 the server during the burst and during the work.
   bool is_once = false;             ///< End after the table.
   bool is_careless = false;         ///< See ShopConfig.

@@ -43,7 +43,7 @@ asio::awaitable<sluice::Result<Report>> Show::run() {
                          options_.orders,
                          so_far.failed.size()));
   };
-  const Burst sync{"/orders/sync", options_.orders, options_.customers};
+  const Burst sync{"/orders/sync", options_.orders, options_.customers, options_.pause};
   report_.sync = co_await run_burst(stage_.api_port(), sync, show_sync);
 
   announce(fmt::format("the same {} orders, handed over to Sluice{}:",
@@ -74,7 +74,7 @@ asio::awaitable<void> Show::burst_queued(sluice::TaskGroup& group) {
       group.spawn(outage("in the middle of the burst"));
     }
   };
-  const Burst queued{"/orders", options_.orders, options_.customers};
+  const Burst queued{"/orders", options_.orders, options_.customers, options_.pause};
   report_.queued = co_await run_burst(stage_.api_port(), queued, on_answer);
   announce(fmt::format("customers have their answers after {} ms; the work goes on:",
                        report_.queued.duration.count() / 1000));

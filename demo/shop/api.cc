@@ -115,13 +115,10 @@ asio::awaitable<HttpResponse> OrderApi::order_sync(Order order) {
 /// between them, the customer has no answer, asks again with the same Idempotency-Key, and the
 /// unique keys find the jobs that are there.
 asio::awaitable<HttpResponse> OrderApi::order_queued(Order order) {
-  const std::string payload = to_json(order);
   std::vector<sluice::PushItem> independent;
-  for (std::size_t i = 0; i < 2; ++i) {
-    independent.emplace_back(queue_names[i],
-                             sluice::Payload(task_names[i], payload),
-                             options_of(task_names[i], order.id));
-  }
+  independent.emplace_back(queue_names[0], ChargeCard{order}, options_of(task_names[0], order.id));
+  independent.emplace_back(
+      queue_names[1], WriteInvoice{order}, options_of(task_names[1], order.id));
   const auto pushed = co_await client_.push_many(std::move(independent));
   for (const auto& job : pushed) {
     if (!job) co_return failed(503, order.id, job.error());
