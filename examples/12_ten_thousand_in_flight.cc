@@ -6,7 +6,7 @@
 #include <sluice/async.h>
 #include <sluice/worker.h>
 
-#include <boost/asio/connect.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -17,8 +17,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sys/resource.h>
@@ -62,17 +64,21 @@ class SlowServer {
   tcp::acceptor acceptor_;
   std::function<Awaitable<void>(sluice::TaskGroup&)> accept_ =
       [this](sluice::TaskGroup& group) -> Awaitable<void> {
-    for (;;)
-      group.spawn(serve(co_await acceptor_.async_accept(use_awaitable)));
+    for (;;) {
+      tcp::socket socket = co_await acceptor_.async_accept(use_awaitable);
+      group.spawn(serve(std::move(socket)));
+    }
   };
   std::thread thread_;
 };
 
-void allow_open_files(rlim_t count) {
+/// Raises the limit of open files as far as it may be.
+std::size_t allow_open_files(std::size_t count) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = std::min(std::max(limit.rlim_cur, count), limit.rlim_max);
+  limit.rlim_cur = std::min<rlim_t>(std::max<rlim_t>(limit.rlim_cur, count), limit.rlim_max);
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 int run(const std::string& url, std::size_t jobs) {
@@ -116,10 +122,8 @@ int run(const std::string& url, std::size_t jobs) {
     std::fprintf(stderr, "%s\n", stopped.error().message.c_str());
     return 1;
   }
-  std::printf("%zu jobs of 2 s each in %.1f s on one thread; most in flight at once: %zu\n",
-              done,
-              took.count(),
-              most);
+  std::printf("%zu jobs of two seconds each, on one thread\n", done);
+  std::fprintf(stderr, "took %.1f s; most in flight at once: %zu\n", took.count(), most);
   return 0;
 }
 
@@ -128,6 +132,10 @@ int run(const std::string& url, std::size_t jobs) {
 int main(int argc, char** argv) {
   const std::string url = argc > 1 ? argv[1] : "sluice://127.0.0.1:7770";
   const std::size_t jobs = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10'000;
-  allow_open_files(2 * jobs + 100);
+  const std::size_t files = allow_open_files(2 * jobs + 100);
+  if (files < 2 * jobs + 100) {
+    std::fprintf(stderr, "only %zu open files are allowed; try fewer jobs\n", files);
+    return 1;
+  }
   return run(url, jobs);
 }
