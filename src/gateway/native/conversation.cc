@@ -114,9 +114,20 @@ engine::Sequence Conversation::expect_answer() {
 }
 
 void Conversation::answer(std::vector<engine::SessionReply> replies) {
+  answer_some(replies, 0, SIZE_MAX);
+}
+
+std::size_t Conversation::answer_some(std::vector<engine::SessionReply>& replies,
+                                      std::size_t from,
+                                      std::size_t bytes) {
   calendar_.reset();
-  for (engine::SessionReply& reply : replies)
-    answer_one(reply);
+  const std::size_t before = unsent_bytes();
+  std::size_t at = from;
+  while (at < replies.size() && (unsent_bytes() <= before || unsent_bytes() - before <= bytes)) {
+    answer_one(replies[at]);
+    ++at;
+  }
+  return at;
 }
 
 void Conversation::answer_one(engine::SessionReply& reply) {
@@ -203,6 +214,14 @@ void Conversation::end_waits() {
     replies.push_back({sequence, model::Nothing{}});
   }
   answer(std::move(replies));
+}
+
+void Conversation::abandon() {
+  for (const Held& held : held_)
+    lose(held.answer);
+  held_.clear();
+  held_bytes_ = 0;
+  is_over_ = true;
 }
 
 void Conversation::lose(const model::Answer& answer) {

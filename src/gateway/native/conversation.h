@@ -72,6 +72,11 @@ class Conversation {
 
   /// Renders what is next in order into output(), holds the rest.
   void answer(std::vector<engine::SessionReply> replies);
+  /// The same from replies[from] on, until unsent_bytes() has grown by more than `bytes`; returns
+  /// the index of the first reply that is left.
+  std::size_t answer_some(std::vector<engine::SessionReply>& replies,
+                          std::size_t from,
+                          std::size_t bytes);
 
   std::vector<BackupOrder> take_backups() { return std::exchange(backups_, {}); }
 
@@ -98,6 +103,9 @@ class Conversation {
   /// Answers them with nil, for a server that stops. Requires has_only_waits(). Leases that still
   /// come for them are in take_lost_leases().
   void end_waits();
+
+  /// The client is gone: leases in replies that were held for their turn are lost too.
+  void abandon();
 
   /// Leases of jobs that the client was never told of: to be released.
   std::vector<model::Release> take_lost_leases() { return std::exchange(lost_leases_, {}); }

@@ -5,7 +5,9 @@
 #include "gateway/native/fake_port.h"
 #include "model/headers.h"
 
+#include <algorithm>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -508,6 +510,17 @@ TEST(Order, EndedWaitsAreNilAndTheirLateLeasesAreLost) {
   EXPECT_EQ(lost[0].token.value, 9u);
 }
 
+TEST(Order, HeldLeasesAreLostWhenTheClientLeaves) {
+  Talk talk;
+  EXPECT_EQ(talk.say("PULL a WAIT 1h\r\nPULL b\r\n"), "");
+  EXPECT_EQ(talk.answer(1, delivered(7, 9, "hi")), "");
+  EXPECT_TRUE(talk.conversation.take_lost_leases().empty());
+  talk.conversation.abandon();
+  const std::vector<model::Release> lost = talk.conversation.take_lost_leases();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].token.value, 9u);
+}
+
 TEST(Order, ParsingStopsWhenTooMuchIsOutstanding) {
   ConversationOptions options;
   options.outstanding_max = 2;
@@ -533,6 +546,51 @@ TEST(Order, AnyCutOfTheInputGivesTheSameRequests) {
   EXPECT_EQ(std::get<model::Push>(talk.batches[0].requests[0].command).payload, "ab\r\n");
   EXPECT_EQ(std::get<model::Pull>(talk.batches[1].requests[0].command).queues->at(0), "q");
   EXPECT_EQ(std::get<model::Ack>(talk.batches[2].requests[0].command).result, "r");
+}
+
+/// Commands, some of them broken at a random byte, in random pieces: whatever comes, each request
+/// has one reply and the conversation either goes on or is over.
+TEST(Order, AnyBytesAreAnsweredOrEndTheConversation) {
+  std::mt19937 random(11);
+  const std::vector<std::string> parts{
+      "*4\r\n$4\r\nPUSH\r\n$1\r\nq\r\n$1\r\nt\r\n$4\r\nabcd\r\n",
+      "PUSH q t p DELAY 5s UNIQUE k WINDOW 1h AFTER 4 HEADER a b BACKOFF 'list 1s 2s'\r\n",
+      "PULL q r COUNT 5 WAIT 1s AS w\r\n",
+      "ACK 1 2 RESULT r\r\nFAIL 1 2 m RETRY 1s\r\nRELEASE 1 2 DELAY 1s\r\n",
+      "QUEUE SET q backoff 'exponential 1s cap 1m jitter 5%'\r\nDEAD LIST q COUNT 2\r\n",
+      "JOBS q STATE dead TYPE t OLDER 1s\r\nHELLO 3 SETNAME x\r\nINFO jobs\r\nCLIENT ID\r\n",
+      "PING\r\nECHO 'x y'\r\nBACKUP /b\r\nAWAIT 1 1s\r\nEXTEND 1 2 1s\r\nPROGRESS 1 2 3\r\n",
+  };
+  for (int round = 0; round < 3000; ++round) {
+    std::string stream;
+    for (int i = 0; i < 5; ++i)
+      stream += parts[random() % parts.size()];
+    for (int i = 0; i < 3; ++i)
+      stream[random() % stream.size()] = static_cast<char>(random());
+    Talk talk;
+    for (std::size_t at = 0; at < stream.size();) {
+      const std::size_t piece = std::min<std::size_t>(1 + random() % 60, stream.size() - at);
+      talk.say(ByteView(stream).substr(at, piece));
+      at += piece;
+    }
+    for (const BackupOrder& order : talk.conversation.take_backups()) {
+      talk.conversation.answer_backup(order, talk.port.backup(order.directory));
+    }
+    std::size_t index = 0;
+    for (const engine::RequestBatch& batch : talk.batches) {
+      for (const engine::Request& request : batch.requests) {
+        if (std::holds_alternative<model::GetStats>(request.command)) {
+          talk.answer(index, std::make_unique<model::Stats>());
+        } else {
+          talk.answer(index, model::Done{});
+        }
+        ++index;
+      }
+    }
+    EXPECT_EQ(talk.conversation.outstanding(), 0u);
+    EXPECT_EQ(talk.conversation.unsent_bytes(), 0u);
+    if (!talk.conversation.is_over()) talk.conversation.consume();
+  }
 }
 
 }  // namespace

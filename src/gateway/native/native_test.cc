@@ -42,6 +42,12 @@ std::optional<model::Answer> obliging(const model::Command& command) {
   return model::Done{};
 }
 
+/// Length of the payload in a JOB's reply.
+std::size_t text_bytes(const resp::Value& job) {
+  const resp::Value* payload = job.find("payload");
+  return payload == nullptr ? 0 : payload->text.size();
+}
+
 /// A gateway with a fake port, stopped in the end.
 class World {
  public:
@@ -174,29 +180,38 @@ TEST(NativeGateway, LeasesForAClientThatLeftAreReleased) {
   EXPECT_EQ(world.port.released()[0].token.value, 9u);
 }
 
+/// Answers each request with a job of 256 KiB.
+std::optional<model::Answer> generous(const model::Command&) {
+  auto job = std::make_unique<model::JobInfo>();
+  job->payload.assign(256u << 10, 'x');
+  return job;
+}
+
 TEST(NativeGateway, ASlowClientIsClosed) {
   GatewayOptions options;
-  options.output_bytes_max = 4u << 20;
-  World world(
-      [](const model::Command&) -> std::optional<model::Answer> {
-        auto job = std::make_unique<model::JobInfo>();
-        job->payload.assign(1u << 20, 'x');
-        return job;
-      },
-      std::move(options));
+  options.output_bytes_max = 2u << 20;
+  std::string event;
+  options.on_event = [&event](const std::string& line) { event = line; };
+  World world(generous, std::move(options));
   TestClient client(world.gateway.port());
-  const auto is_closed = [&] {
-    client.send_command({"JOB", "1"});
-    return world.gateway.counters().slow_clients_closed_total.load() > 0;
-  };
-  // It reads nothing; one request after the other is still taken until a megabyte is unsent, so ask
-  // for all of them at once.
   std::string many;
-  for (int i = 0; i < 64; ++i)
+  for (int i = 0; i < 100; ++i)
     many += "JOB 1\r\n";
-  client.send(many);
-  EXPECT_TRUE(comes_true(is_closed));
+  client.send(many);  // 25 MB of replies, and it reads none.
   EXPECT_TRUE(comes_true([&] { return world.gateway.counters().connections.load() == 0; }));
+  EXPECT_EQ(world.gateway.counters().slow_clients_closed_total.load(), 1u);
+  world.gateway.stop(Duration(0));
+  EXPECT_EQ(event.substr(0, 24), "event=slow_client_closed");
+}
+
+TEST(NativeGateway, AClientThatReadsGetsMoreThanTheLimitOfUnsentBytes) {
+  GatewayOptions options;
+  options.output_bytes_max = 2u << 20;
+  World world(generous, std::move(options));
+  TestClient client(world.gateway.port());
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(text_bytes(client.ask({"JOB", "1"})), 256u << 10);
+  }
 }
 
 TEST(NativeGateway, ASilentClientIsClosedASpeakingOneIsNot) {

@@ -112,13 +112,17 @@ void IoThread::join() {
   if (thread_.joinable()) thread_.join();
   check(sessions_.empty());
   // What the engine was saying while the sessions were detached.
+  std::vector<Parcel> late;
+  {
+    const std::lock_guard lock(mutex_);
+    late.swap(inbox_);
+  }
   std::vector<model::Release> leases;
-  for (const Parcel& parcel : inbox_) {
+  for (const Parcel& parcel : late) {
     for (const engine::SessionReply& reply : parcel.replies)
       collect_leases(reply.answer, leases);
   }
   shared_.release(leases);
-  inbox_.clear();
 }
 
 void IoThread::deliver(std::shared_ptr<Session> session,
@@ -207,16 +211,18 @@ void Session::on_replies(std::vector<engine::SessionReply> replies) {
 }
 
 void Session::take_replies(std::vector<engine::SessionReply> replies) {
-  // One reply may be larger than the limit; but then nothing more until it is fetched.
-  if (unsent_bytes() > shared_.options.output_bytes_max) close_slow();
-  if (is_closed_) {
-    std::vector<model::Release> leases;
-    for (const engine::SessionReply& reply : replies)
-      collect_leases(reply.answer, leases);
-    return shared_.release(leases);
+  std::size_t at = 0;
+  while (at < replies.size()) {
+    // One reply may be larger than the limit; but then nothing more until it is fetched.
+    if (unsent_bytes() > shared_.options.output_bytes_max) close_slow();
+    if (is_closed_) break;
+    at = conversation_.answer_some(replies, at, unsent_bytes_high);
+    if (at < replies.size()) flush();
   }
-  conversation_.answer(std::move(replies));
-  shared_.release(conversation_.take_lost_leases());
+  std::vector<model::Release> leases = conversation_.take_lost_leases();
+  for (; at < replies.size(); ++at)
+    collect_leases(replies[at].answer, leases);
+  shared_.release(leases);
 }
 
 void Session::go_on() {
@@ -240,6 +246,7 @@ void Session::close() {
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
   if (is_attached_) shared_.port.detach(id_);
+  conversation_.abandon();
   shared_.release(conversation_.take_lost_leases());
   thread_.leave(shared_from_this());
 }
