@@ -4,7 +4,7 @@
 Run from the repository root:  python3 tools/tidy.py [ROOT]   (exit 1 and `path:line: error: ...` on a finding)
 
 1. layers      an #include may only point at the file's own layer or at one it may depend on; the table
-               below is the one in CMakeLists.txt.
+               below is the one in CMakeLists.txt. Tests may include whatever is below their layer.
 2. purity      layers without I/O may not include a header or name a function that touches the world.
 3. co_await    a full-expression with co_await may not also hold a braced temporary, a by-value capturing
                lambda or a ?: (GCC 12 destroys such temporaries twice; docs/adr/0003).
@@ -149,26 +149,27 @@ class Tidy:
         layer = path.relative_to(self.root / "src").parts[0]
         if layer not in LAYERS:
             return self.report(path, 1, f"'{layer}' is not a layer: LAYERS in tools/tidy.py, CMakeLists.txt")
-        may = LAYERS[layer] | ALSO.get(layer, set()) | {layer}
+        is_test = path.stem.endswith("_test") or path.stem.startswith("test_")
+        may = (reachable(layer) if is_test else LAYERS[layer] | ALSO.get(layer, set())) | {layer}
         for number, line in enumerate(lines, 1):
-            is_pure = layer in NO_IO and not path.stem.endswith("_test")
+            is_pure = layer in NO_IO and not is_test
             if is_pure and line.startswith("#include") and IMPURE_INCLUDE.search(line):
                 self.report(path, number, f"'{layer}' does no I/O and may not include {line.split()[-1]}")
             if layer not in self.asio_layers and ASIO_INCLUDE.match(line):
                 self.report(path, number, f"'{layer}' may not include Asio (no ASIO in CMakeLists.txt)")
             found = re.match(r'#include "([a-z_]+)/([^"]+)"', line)
             if found and found[1] in LAYERS:
-                self.check_include(path, number, layer, may, found)
+                self.check_include(path, number, layer, may, found, is_test)
         for number, line in enumerate(code.splitlines(), 1):
-            if layer in NO_IO and (hit := IMPURE_NAME.search(line)) and not path.stem.endswith("_test"):
+            if layer in NO_IO and not is_test and (hit := IMPURE_NAME.search(line)):
                 self.report(path, number, f"'{layer}' is deterministic and may not use {hit[1]}")
 
-    def check_include(self, path, number, layer, may, found):
+    def check_include(self, path, number, layer, may, found, is_test):
         target, name = found[1], f"{found[1]}/{found[2]}"
         if target not in may:
             self.report(path, number, f"layer '{layer}' may not include '{target}' (allowed: "
                                       f"{', '.join(sorted(may - {layer})) or 'none'})")
-        elif name not in NARROW.get((layer, target), {name}):
+        elif name not in NARROW.get((layer, target), {name}) and not is_test:
             self.report(path, number, f"layer '{layer}' may include of '{target}' only "
                                       f"{', '.join(sorted(NARROW[layer, target]))}")
 
@@ -206,6 +207,12 @@ class Tidy:
             for pattern, why in BANNED_NAMES:
                 if hit := pattern.search(line):
                     self.report(path, number, f"'{hit[1]}': {why}")
+
+
+def reachable(layer):
+    """What a layer's tests may include: all that is linked into them anyway."""
+    direct = LAYERS[layer]
+    return direct.union(*(reachable(below) for below in direct))
 
 
 def blank(match):

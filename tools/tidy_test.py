@@ -43,6 +43,8 @@ class TidyTest(unittest.TestCase):
                    path="src/client/a.cc")
         self.silent('#include "gateway/native/conversation.h"\n', path="src/client/a.cc")
         self.silent('#include "core/core.h"\n', path="src/engine/a.cc")
+        self.silent('#include "engine/engine.h"\n', path="src/worker/a_test.cc")
+        self.finds("may not include 'server'", '#include "server/config.h"\n', path="src/worker/a_test.cc")
         self.finds("'extra' is not a layer", "", path="src/extra/a.cc")
         self.finds("a public header includes only", '#pragma once\n#include "base/bytes.h"\n', path="include/sluice/a.h",
                    extra={"src/gateway/b.cc": "// b\n#include <sluice/a.h>\n"})

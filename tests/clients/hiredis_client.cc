@@ -33,7 +33,9 @@ Reply command(const Context& context, const char* format, Words... words) {
   return reply;
 }
 
-std::string text(const redisReply& reply) { return std::string(reply.str, reply.len); }
+std::string text(const redisReply& reply) {
+  return std::string(reply.str, reply.len);
+}
 
 /// A field of a flat name, value, ... array.
 std::string field(const redisReply& map, const std::string& name) {
