@@ -2,7 +2,9 @@
 // loopback socket to a server that takes two seconds to answer. One at a time they would take five
 // and a half hours.
 //
-//   ulimit -n 65536; ./12_ten_thousand_in_flight sluice://127.0.0.1:7770 10000
+// Each job needs an open file: see ulimit -Hn.
+//
+//   ./12_ten_thousand_in_flight sluice://127.0.0.1:7770 10000
 #include <sluice/async.h>
 #include <sluice/worker.h>
 
@@ -15,15 +17,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
+#include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace std::chrono_literals;
 using boost::asio::use_awaitable;
@@ -33,43 +39,63 @@ using sluice::Context;
 
 namespace {
 
-/// A service that is slow but can do many things at once, like most services.
-class SlowServer {
- public:
-  SlowServer() : acceptor_(io_, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)) {
-    acceptor_.listen(16'384);
-    boost::asio::co_spawn(io_, sluice::with_group(accept_), [](const std::exception_ptr&) {});
-    thread_ = std::thread([this] { io_.run(); });
-  }
+Awaitable<void> serve(tcp::socket socket) {
+  char request = 0;
+  co_await boost::asio::async_read(socket, boost::asio::buffer(&request, 1), use_awaitable);
+  co_await sluice::sleep_for(2s);
+  co_await boost::asio::async_write(socket, boost::asio::buffer(&request, 1), use_awaitable);
+}
 
-  ~SlowServer() {
-    io_.stop();
-    thread_.join();
-  }
-
-  SlowServer(const SlowServer&) = delete;
-  SlowServer& operator=(const SlowServer&) = delete;
-
-  tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
-
- private:
-  static Awaitable<void> serve(tcp::socket socket) {
-    char request = 0;
-    co_await boost::asio::async_read(socket, boost::asio::buffer(&request, 1), use_awaitable);
-    co_await sluice::sleep_for(2s);
-    co_await boost::asio::async_write(socket, boost::asio::buffer(&request, 1), use_awaitable);
-  }
-
-  boost::asio::io_context io_{1};
-  tcp::acceptor acceptor_;
-  std::function<Awaitable<void>(sluice::TaskGroup&)> accept_ =
-      [this](sluice::TaskGroup& group) -> Awaitable<void> {
+/// A service that is slow but can do many things at once, like most services. Tells its port on
+/// `port_to`, never returns.
+[[noreturn]] void run_service(int port_to) {
+  boost::asio::io_context io(1);
+  tcp::acceptor acceptor(io, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0));
+  acceptor.listen(16'384);
+  auto accept = [&](sluice::TaskGroup& group) -> Awaitable<void> {
     for (;;) {
-      tcp::socket socket = co_await acceptor_.async_accept(use_awaitable);
+      tcp::socket socket = co_await acceptor.async_accept(use_awaitable);
       group.spawn(serve(std::move(socket)));
     }
   };
-  std::thread thread_;
+  auto serving = sluice::with_group(accept, sluice::OnFailure::keep_going);
+  boost::asio::co_spawn(io, std::move(serving), [](const std::exception_ptr&) {});
+  const std::uint16_t port = acceptor.local_endpoint().port();
+  if (::write(port_to, &port, sizeof port) != sizeof port) ::_exit(1);
+  io.run();
+  ::_exit(0);
+}
+
+/// The service in a process of its own, which has open files of its own.
+class Service {
+ public:
+  Service() {
+    int ends[2];
+    if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
+    process_ = ::fork();
+    if (process_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      run_service(ends[1]);
+    }
+    ::close(ends[1]);
+    const ssize_t got = ::read(ends[0], &port_, sizeof port_);
+    ::close(ends[0]);
+    if (got != sizeof port_) throw std::runtime_error("the service did not start");
+  }
+
+  ~Service() {
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  tcp::endpoint endpoint() const { return {boost::asio::ip::address_v4::loopback(), port_}; }
+
+ private:
+  ::pid_t process_ = -1;
+  std::uint16_t port_ = 0;
 };
 
 /// Raises the limit of open files as far as it may be.
@@ -82,7 +108,7 @@ std::size_t allow_open_files(std::size_t count) {
 }
 
 int run(const std::string& url, std::size_t jobs) {
-  const SlowServer service;
+  const Service service;
   std::size_t in_flight = 0;
   std::size_t most = 0;
   std::size_t done = 0;
@@ -132,8 +158,8 @@ int run(const std::string& url, std::size_t jobs) {
 int main(int argc, char** argv) {
   const std::string url = argc > 1 ? argv[1] : "sluice://127.0.0.1:7770";
   const std::size_t jobs = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10'000;
-  const std::size_t files = allow_open_files(2 * jobs + 100);
-  if (files < 2 * jobs + 100) {
+  const std::size_t files = allow_open_files(jobs + 100);
+  if (files < jobs + 100) {
     std::fprintf(stderr, "only %zu open files are allowed; try fewer jobs\n", files);
     return 1;
   }

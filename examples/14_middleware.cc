@@ -32,8 +32,9 @@ Awaitable<Outcome> timed(Context& context, const Handler& next) {
 class PerCustomer {
  public:
   Awaitable<Outcome> operator()(Context& context, const Handler& next) {
-    auto [at, is_new] = limits_.try_emplace(std::string(context.header("customer")), 2);
-    const sluice::Semaphore::Permit permit = co_await at->second.acquire();
+    const std::string customer(context.header("customer"));
+    sluice::Semaphore& limit = limits_.try_emplace(customer, 2).first->second;
+    const sluice::Semaphore::Permit permit = co_await limit.acquire();
     Outcome outcome = co_await next(context);
     co_return outcome;
   }
