@@ -1,0 +1,326 @@
+// Cleaning from the front, copies of a running log, offline check and salvage.
+#include "journal/format.h"
+#include "journal/test_log.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::journal {
+namespace {
+
+using Strings = std::vector<std::string>;
+using Call = io::MemoryDirectory::Call;
+
+Result<void> ignore(Position, ByteView) {
+  return {};
+}
+
+/// Appends `count` frames of about 100 bytes and commits them.
+Strings fill(TestLog& log, int count) {
+  Strings all;
+  for (int i = 0; i < count; ++i) {
+    all.push_back("job " + std::to_string(i) + std::string(90, '.'));
+    log.append(all.back());
+  }
+  check(log.commit().has_value());
+  return all;
+}
+
+Strings scan_all(Log& log, std::size_t budget) {
+  Strings seen;
+  for (;;) {
+    const Result<bool> is_end = log.scan_oldest(budget, [&](Position, ByteView payload) {
+      seen.emplace_back(payload);
+      return Result<void>();
+    });
+    check(is_end.has_value());
+    if (*is_end) return seen;
+  }
+}
+
+TEST(Cleaning, GoesThroughTheOldestSegmentInSteps) {
+  TestLog log;
+  const Strings all = fill(log, 200);
+  int calls = 0;
+  Strings seen;
+  for (bool is_end = false; !is_end; ++calls) {
+    const Result<bool> step = log->scan_oldest(500, [&](Position, ByteView payload) {
+      seen.emplace_back(payload);
+      return Result<void>();
+    });
+    ASSERT_TRUE(step);
+    is_end = *step;
+  }
+  EXPECT_GE(calls, 6);
+  EXPECT_TRUE(std::equal(seen.begin(), seen.end(), all.begin()));
+  EXPECT_GT(seen.size(), 25u);
+}
+
+TEST(Cleaning, MayAppendWhatStillLives) {
+  TestLog log;
+  fill(log, 100);
+  Strings kept;
+  const std::uint32_t oldest = log->first_segment();
+  for (bool is_end = false; !is_end;) {
+    const Result<bool> step = log->scan_oldest(1000, [&](Position, ByteView payload) {
+      if (payload[4] != '7') return Result<void>();
+      kept.emplace_back(payload);
+      log.append(payload);
+      return Result<void>();
+    });
+    ASSERT_TRUE(step);
+    is_end = *step;
+  }
+  ASSERT_FALSE(kept.empty());
+  const Position copies_end = log->end();
+  ASSERT_TRUE(log.commit());
+  const std::uint64_t bytes = log->bytes();
+  ASSERT_TRUE(log->drop_oldest(copies_end));
+  EXPECT_EQ(log->first_segment(), oldest + 1);
+  EXPECT_LT(log->bytes(), bytes - 3000);
+  log.crash_and_open(5);
+  const Strings& found = log.recovered();
+  EXPECT_TRUE(std::equal(kept.begin(), kept.end(), found.end() - static_cast<int>(kept.size())));
+}
+
+TEST(Cleaning, WaitsUntilTheSegmentIsWritten) {
+  TestLog log;
+  for (int i = 0; i < 100; ++i)
+    log.append(std::string(100, 'x'));
+  ASSERT_GT(log->segment_count(), 1u);
+  const Result<bool> early = log->scan_oldest(1u << 20, ignore);
+  ASSERT_TRUE(early);
+  EXPECT_FALSE(*early);
+  ASSERT_TRUE(log.commit());
+  EXPECT_FALSE(scan_all(*log.operator->(), 1u << 20).empty());
+}
+
+TEST(Cleaning, UnlinksOnlyOnceTheMarkIsDurable) {
+  TestLog log;
+  fill(log, 100);
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  EXPECT_TRUE(log.directory().contains(segment_name(1)));
+  ASSERT_TRUE(log.commit(Sync::yes));
+  EXPECT_TRUE(log.directory().contains(segment_name(1)));
+  log.append("more");
+  ASSERT_TRUE(log.commit(Sync::yes));
+  EXPECT_FALSE(log.directory().contains(segment_name(1)));
+}
+
+TEST(Cleaning, ADroppedSegmentThatComesBackIsRemoved) {
+  TestLog log;
+  fill(log, 100);
+  const std::string content = log.directory().content(segment_name(1));
+  const std::size_t dropped = scan_all(*log.operator->(), 1u << 20).size();
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  ASSERT_TRUE(log->close());
+  log.directory().put(segment_name(1), content);
+  log.kill_and_open();
+  EXPECT_EQ(log.recovered().size(), 100 - dropped);
+  EXPECT_FALSE(log.directory().contains(segment_name(1)));
+}
+
+TEST(Cleaning, ASegmentThatIsMissingInFrontIsRefused) {
+  TestLog log;
+  fill(log, 100);
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  ASSERT_TRUE(log->close());
+  log.directory().lose(segment_name(2));
+  log.kill();
+  const auto opened = log.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find(segment_name(2)), std::string::npos);
+}
+
+TEST(Cleaning, DamageInTheOldestSegmentIsFound) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  log.directory().flip(segment_name(1), 1000, 1);
+  Result<bool> step = false;
+  while (step && !*step)
+    step = log->scan_oldest(300, ignore);
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().code, ErrorCode::corrupt);
+}
+
+/// Copies what pin() lists, as a backup does.
+void copy(TestLog& log, const std::vector<Log::Extent>& extents, io::MemoryDirectory& to) {
+  for (const Log::Extent& extent : extents) {
+    to.put(extent.file, ByteView(log.directory().content(extent.file)).substr(0, extent.bytes));
+  }
+}
+
+Strings read_log(io::MemoryDirectory& directory) {
+  Strings seen;
+  const auto opened = Log::open(directory,
+                                TestLog::small(),
+                                [&](Position, ByteView payload) {
+                                  seen.emplace_back(payload);
+                                  return Result<void>();
+                                },
+                                {});
+  if (!opened) seen = {opened.error().message};
+  return seen;
+}
+
+TEST(Backup, ACopyOfThePinnedFilesIsALogOfWhatIsDurable) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  log.append("not yet durable");
+  const std::vector<Log::Extent> extents = log->pin();
+  ASSERT_TRUE(log.commit());
+  fill(log, 150);
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  log->unpin();
+  EXPECT_EQ(read_log(copied), all);
+}
+
+TEST(Backup, PinnedFilesStayUntilUnpinned) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  const std::vector<Log::Extent> extents = log->pin();
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  for (int i = 0; i < 3; ++i)
+    fill(log, 1);
+  EXPECT_TRUE(log.directory().contains(segment_name(1)));
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  EXPECT_EQ(read_log(copied), all);
+  log->unpin();
+  fill(log, 1);
+  EXPECT_FALSE(log.directory().contains(segment_name(1)));
+}
+
+TEST(Backup, APinBetweenADropAndItsMarkIsComplete) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  const std::vector<Log::Extent> before = log->pin();
+  io::MemoryDirectory copied("copy");
+  copy(log, before, copied);
+  EXPECT_EQ(read_log(copied), all);
+  log->unpin();
+  ASSERT_TRUE(log.commit());
+  const std::vector<Log::Extent> after = log->pin();
+  EXPECT_EQ(after.size() + 1, before.size());
+  io::MemoryDirectory copied_after("copy");
+  copy(log, after, copied_after);
+  const Strings left = read_log(copied_after);
+  EXPECT_LT(left.size(), all.size());
+  EXPECT_GT(left.size(), all.size() / 2);
+}
+
+CheckReport check_of(io::MemoryDirectory& directory, Strings* seen = nullptr) {
+  const Result<CheckReport> report = check_log(directory, [&](Position, ByteView payload) {
+    if (seen != nullptr) seen->emplace_back(payload);
+    return Result<void>();
+  });
+  check(report.has_value());
+  return *report;
+}
+
+bool is_fatal(const CheckReport& report) {
+  return std::any_of(report.findings.begin(), report.findings.end(), [](const Finding& finding) {
+    return finding.is_fatal;
+  });
+}
+
+TEST(Check, AHealthyLogHasNoFindings) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  ASSERT_TRUE(log->close());
+  log.kill();
+  Strings seen;
+  const CheckReport report = check_of(log.directory(), &seen);
+  EXPECT_TRUE(report.findings.empty());
+  EXPECT_EQ(report.frames, 150u);
+  EXPECT_GE(report.segments, 4u);
+  EXPECT_EQ(seen, all);
+}
+
+TEST(Check, ChangesNothing) {
+  TestLog log;
+  fill(log, 150);
+  log.directory().flip(segment_name(2), 700, 1);
+  log.kill();
+  log.directory().clear_faults();
+  check_of(log.directory());
+  EXPECT_EQ(log.directory().calls(Call::write), 0u);
+  EXPECT_EQ(log.directory().calls(Call::remove), 0u);
+  EXPECT_EQ(log.directory().calls(Call::sync), 0u);
+}
+
+TEST(Check, ATornEndIsNotFatal) {
+  TestLog log;
+  fill(log, 5);
+  const Position last = log->end();
+  fill(log, 5);
+  log.directory().flip(segment_name(1), last.offset() + 300, 1);
+  log.kill();
+  const CheckReport report = check_of(log.directory());
+  EXPECT_FALSE(report.findings.empty());
+  EXPECT_FALSE(is_fatal(report));
+}
+
+TEST(Check, DamageInTheMiddleIsFatalAndTheRestIsStillRead) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  log.directory().flip(segment_name(2), 700, 1);
+  log.kill();
+  Strings seen;
+  const CheckReport report = check_of(log.directory(), &seen);
+  EXPECT_TRUE(is_fatal(report));
+  EXPECT_EQ(seen.size(), all.size() - 1);
+}
+
+TEST(Check, AMissingSegmentAndABrokenHeaderAreFatal) {
+  TestLog log;
+  const Strings all = fill(log, 150);
+  log.directory().lose(segment_name(2));
+  log.directory().flip(segment_name(3), 20, 1);
+  log.kill();
+  Strings seen;
+  const CheckReport report = check_of(log.directory(), &seen);
+  EXPECT_TRUE(is_fatal(report));
+  EXPECT_GT(seen.size(), all.size() / 2);
+  EXPECT_LT(seen.size(), all.size() - 20);
+}
+
+TEST(Salvage, CopiesEverythingThatIsIntactIntoAHealthyLog) {
+  TestLog log;
+  Strings all = fill(log, 150);
+  log.directory().flip(segment_name(2), 700, 1);
+  log.kill();
+  io::MemoryDirectory target("target");
+  const Result<CheckReport> report = salvage_log(log.directory(), target);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(is_fatal(*report));
+  EXPECT_EQ(report->frames, 149u);
+  target.kill();
+  EXPECT_TRUE(check_of(target).findings.empty());
+  const Strings saved = read_log(target);
+  ASSERT_EQ(saved.size(), 149u);
+  for (const std::string& frame : saved) {
+    EXPECT_NE(std::find(all.begin(), all.end(), frame), all.end());
+  }
+}
+
+TEST(Salvage, RefusesATargetThatIsNotEmpty) {
+  TestLog log;
+  io::MemoryDirectory target("target");
+  target.put("something", "x");
+  const Result<CheckReport> report = salvage_log(log.directory(), target);
+  ASSERT_FALSE(report);
+  EXPECT_NE(report.error().message.find("not empty"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::journal
