@@ -109,6 +109,7 @@ void add_check(CLI::App& app, CheckOptions& options, int& exit_code) {
 int run(int argc, char** argv) {
   CLI::App app("Sluice: a durable job queue. Start with: sluice serve");
   app.name("sluice");
+  app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Print help of all subcommands");
   int exit_code = 0;
