@@ -47,5 +47,6 @@ function(add_layer_tests NAME)
   if(RAPIDCHECK)
     target_link_libraries(${NAME}_test PRIVATE ${RAPIDCHECK})
   endif()
-  gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${NAME} TIMEOUT 300)
+  gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${NAME} TIMEOUT 300
+    ENVIRONMENT "RC_PARAMS=max_success=500")
 endfunction()
