@@ -242,16 +242,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
   live_bytes_ += job.record_bytes;
   ++queue.pushed_total;
   link(slot);
-  if (!options.unique_key.empty()) {
-    const KeyName name(queue.index, std::string(options.unique_key));
-    const Time until = options.unique_window ? now.time + *options.unique_window : never;
-    if (const auto old = keys_.find(name); old != keys_.end() && old->second.until != never) {
-      key_ends_.erase({old->second.until, name});
-    }
-    keys_[name] = HeldKey{id, until, out.here()};
-    if (until != never) key_ends_.emplace(until, name);
-    core::put_key(*out.facts, {queue.index, name.second, id, until});
-  }
+  if (!options.unique_key.empty()) hold_key(options, job, now, out);
   // A dependency that is already dead takes the new job with it, in the same frame.
   for (const model::Dependency& dependency : options.after) {
     const Slot other = jobs_.find(dependency.id);
@@ -260,6 +251,18 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
     dependency_ended(slot, {dependency.id, jobs_[other].state == JobState::succeeded}, now, out);
   }
   return slot;
+}
+
+/// From now on a push with this key is this job.
+void Core::hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out) {
+  const KeyName name(job.queue, std::string(options.unique_key));
+  const Time until = options.unique_window ? now.time + *options.unique_window : never;
+  if (const auto old = keys_.find(name); old != keys_.end() && old->second.until != never) {
+    key_ends_.erase({old->second.until, name});
+  }
+  keys_[name] = HeldKey{job.id, until, out.here()};
+  if (until != never) key_ends_.emplace(until, name);
+  core::put_key(*out.facts, {job.queue, name.second, job.id, until});
 }
 
 /// Copies what the push set into the job's details and lets it wait for others.

@@ -20,6 +20,8 @@
 #include "core/facts.h"
 #include "core/job_list.h"
 #include "core/job_table.h"
+#include "core/output.h"
+#include "core/queue.h"
 #include "core/timer_wheel.h"
 #include "model/command.h"
 #include "model/limits.h"
@@ -33,54 +35,6 @@
 #include <vector>
 
 namespace sluice::core {
-
-/// Where one call of the core writes to.
-struct Output {
-  Buffer* facts = nullptr;
-  Position base;          ///< Of the first byte this call appends to `facts`.
-  std::size_t start = 0;  ///< facts->size() at that moment.
-  std::vector<model::Reply> replies;
-
-  void open(Buffer& frame, Position at) {
-    facts = &frame;
-    base = at;
-    start = frame.size();
-  }
-
-  Position here() const { return base.plus(facts->size() - start); }
-
-  /// Whether this call has written facts.
-  bool has_facts() const { return facts->size() != start; }
-};
-
-/// How carry() gets at bytes that are elsewhere in the log (results).
-class RecordReader {
- public:
-  virtual Result<ByteView> read(Position at, std::size_t size) = 0;
-
- protected:
-  ~RecordReader() = default;
-};
-
-struct Queue {
-  QueueIndex index = 0;
-  std::string name;
-  model::QueuePolicy policy;
-  Position home;
-  ReadyList ready;
-  std::array<JobList, model::job_state_count> lists;  ///< By state; ready has its own.
-  JobList pinned;  ///< Final jobs that set KEEP themselves: not subject to keep_max.
-  std::array<std::uint64_t, model::job_state_count> counts{};
-  std::uint64_t pushed_total = 0;
-  std::uint64_t pulled_total = 0;
-  std::uint64_t succeeded_total = 0;
-  std::uint64_t failed_total = 0;
-  std::uint64_t dead_total = 0;
-  std::map<std::uint64_t, model::Ticket> waiters;  ///< Pulls that wait here, by arrival.
-  bool is_signalled = false;                       ///< Is in Core::signalled_.
-
-  std::uint64_t unfinished() const;
-};
 
 class Core {
  public:
@@ -185,6 +139,7 @@ class Core {
                                            Now now,
                                            Slot& replaced) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
+  void hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot, Now now);
   bool make_room(Queue& queue, Now now, Output& out);
   std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,

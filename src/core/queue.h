@@ -1,0 +1,38 @@
+// Queue: what the core holds of one queue: its policy, its lists of jobs by state, its counters and
+// the pulls that wait on it.
+#pragma once
+
+#include "base/position.h"
+#include "core/facts.h"
+#include "core/job_list.h"
+#include "model/command.h"
+#include "model/queue_policy.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace sluice::core {
+
+struct Queue {
+  QueueIndex index = 0;
+  std::string name;
+  model::QueuePolicy policy;
+  Position home;
+  ReadyList ready;
+  std::array<JobList, model::job_state_count> lists;  ///< By state; ready has its own.
+  JobList pinned;  ///< Final jobs that set KEEP themselves: not subject to keep_max.
+  std::array<std::uint64_t, model::job_state_count> counts{};
+  std::uint64_t pushed_total = 0;
+  std::uint64_t pulled_total = 0;
+  std::uint64_t succeeded_total = 0;
+  std::uint64_t failed_total = 0;
+  std::uint64_t dead_total = 0;
+  std::map<std::uint64_t, model::Ticket> waiters;  ///< Pulls that wait here, by arrival.
+  bool is_signalled = false;                       ///< Is in Core::signalled_.
+
+  std::uint64_t unfinished() const;
+};
+
+}  // namespace sluice::core
