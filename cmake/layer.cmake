@@ -1,5 +1,6 @@
 # add_layer(NAME [DEPENDS layer...] [PURE] [ASIO] [PUBLIC]): one static library per folder of src/.
 # *_test.cc files are left out of the library and become the layer's test program NAME_test.
+# *_fuzz.cc files become libFuzzer programs of their own names where SLUICE_SANITIZE is fuzz.
 #   PURE    compiled with -fno-exceptions: outcomes are Result, our bugs abort (docs/adr/0002).
 #   ASIO    may use Boost.Asio (its one translation unit is src/gateway/asio.cc).
 #   PUBLIC  is installed as a part of the client library.
@@ -34,6 +35,14 @@ function(add_layer NAME)
   endif()
   if(TESTS AND SLUICE_BUILD_TESTS)
     add_layer_tests(${NAME} ${TESTS})
+  endif()
+  if(SLUICE_SANITIZE STREQUAL "fuzz")
+    list(FILTER ALL INCLUDE REGEX "_fuzz\\.cc$")
+    foreach(FUZZER ${ALL})
+      get_filename_component(TARGET ${FUZZER} NAME_WE)
+      add_executable(${TARGET} ${FUZZER})
+      target_link_libraries(${TARGET} PRIVATE sluice_${NAME} sluice_flags -fsanitize=fuzzer)
+    endforeach()
   endif()
 endfunction()
 
