@@ -108,7 +108,10 @@ tl::expected<std::string, Ending> Wiring::listen(const std::string& version) {
   options.outstanding_max = config.pipeline_max;
   options.output_bytes_max = config.output_bytes_max;
   options.silence_max = config.silence_max;
-  options.on_event = impl_->on_event;
+  // What a gateway reports is about clients: worth a look, and no person has to act at once.
+  options.on_event = [on_event = impl_->on_event](const std::string& event) {
+    on_event("level=warn " + event);
+  };
   auto gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));
   const Result<void> started = gateway->start(config.resp.host, config.resp.port);
   if (!started) return tl::unexpected(Ending{ExitCode::unavailable, started.error().message});
