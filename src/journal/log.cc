@@ -63,7 +63,6 @@ class Log::Impl {
       bytes.truncate(frame_);
       return false;
     }
-    check(payload <= frame_payload_bytes_max);
     seal_frame(
         bytes.data() + frame_,
         static_cast<std::uint32_t>(payload),
