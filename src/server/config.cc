@@ -110,8 +110,8 @@ void take_environment(Loader& loader, const ConfigSources& sources) {
   for (const auto& [variable, value] : sources.environment) {
     if (!variable.starts_with(variable_prefix) || variable == config_variable) continue;
     const auto& all = settings();
-    const auto setting = std::find_if(all.begin(), all.end(), [&variable = variable](auto& one) {
-      return variable_name(one.key) == variable;
+    const auto setting = std::find_if(all.begin(), all.end(), [&wanted = variable](auto& one) {
+      return variable_name(one.key) == wanted;
     });
     if (setting != all.end()) {
       loader.take(setting->key, {RawValue::Kind::string, value, false}, variable);

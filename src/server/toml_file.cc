@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <tuple>
 
 #include <toml++/toml.h>
 
@@ -77,8 +78,8 @@ Result<std::vector<TomlEntry>> read_toml(const std::string& file) {
         fmt::format(
             "{}:{}: this is not TOML: {}", file, error.source().begin.line, error.description()));
   }
-  std::stable_sort(entries.begin(), entries.end(), [](const TomlEntry& a, const TomlEntry& b) {
-    return a.line < b.line;
+  std::sort(entries.begin(), entries.end(), [](const TomlEntry& a, const TomlEntry& b) {
+    return std::tie(a.line, a.key) < std::tie(b.line, b.key);
   });
   return entries;
 }
