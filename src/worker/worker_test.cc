@@ -1,23 +1,13 @@
-// The worker against a real engine and gateway in this process: outcomes, heartbeats, cancellation,
-// draining, restarts of the server, ten thousand jobs in flight.
-#include "worker/test_server.h"
+// The worker against a real engine and gateway in this process: what handlers get, what becomes of
+// what they return, heartbeats, cancellation. Draining and restarts: worker_life_test.cc.
+#include "worker/worker_fixture.h"
 
-#include <sluice/async.h>
-#include <sluice/worker.h>
-
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/describe/class.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <set>
-#include <thread>
-#include <vector>
-
-#include <gtest/gtest.h>
 
 namespace sluice::worker {
 
@@ -35,110 +25,6 @@ BOOST_DESCRIBE_STRUCT(Answer42, (), (value))
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Collects the events of a worker; a test can wait for one.
-class Events {
- public:
-  std::function<void(const WorkerEvent&)> hook() {
-    return [this](const WorkerEvent& event) {
-      const std::scoped_lock lock(mutex_);
-      seen_.push_back(event);
-      changed_.notify_all();
-    };
-  }
-
-  /// The first event of this name; waits for it. An empty one after a minute.
-  WorkerEvent wait_for(const std::string& name) {
-    std::unique_lock lock(mutex_);
-    WorkerEvent found;
-    changed_.wait_for(lock, 60s, [&] {
-      for (const WorkerEvent& event : seen_) {
-        if (event.name == name) found = event;
-      }
-      return !found.name.empty();
-    });
-    return found;
-  }
-
-  bool has(const std::string& name) {
-    const std::scoped_lock lock(mutex_);
-    for (const WorkerEvent& event : seen_) {
-      if (event.name == name) return true;
-    }
-    return false;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<WorkerEvent> seen_;
-};
-
-/// A worker that runs on a thread of its own until it is stopped, at the latest here.
-class WorkerRun {
- public:
-  explicit WorkerRun(Worker& worker)
-      : worker_(worker), thread_([this] { result_ = worker_.run(); }) {}
-
-  ~WorkerRun() { stop(); }
-
-  WorkerRun(const WorkerRun&) = delete;
-  WorkerRun& operator=(const WorkerRun&) = delete;
-
-  void stop() {
-    worker_.stop();
-    if (thread_.joinable()) thread_.join();
-  }
-
-  std::thread::id thread() const { return thread_.get_id(); }
-
-  const Result<void>& result() const { return result_; }
-
- private:
-  Worker& worker_;
-  Result<void> result_;
-  std::thread thread_;
-};
-
-/// A server and a client.
-class WorkerTest : public testing::Test {
- protected:
-  WorkerTest() : client(server.client()) {}
-
-  WorkerOptions options() {
-    return WorkerOptions()
-        .url(server.url())
-        .queue("q")
-        .handle_signals(false)
-        .on_event(events.hook());
-  }
-
-  JobId push(const Payload& job, const PushOptions& asked = {}) {
-    const Result<JobId> id = client.push("q", job, asked);
-    EXPECT_TRUE(id.has_value()) << id.error().message;
-    return *id;
-  }
-
-  JobInfo final_state(JobId id) {
-    const Result<JobInfo> job = client.await(id, 60s);
-    EXPECT_TRUE(job.has_value()) << job.error().message;
-    return *job;
-  }
-
-  /// Polls the server until the job is in this state.
-  bool reaches(JobId id, JobState state) {
-    for (int i = 0; i < 6000; ++i) {
-      const Result<JobInfo> job = client.job(id);
-      if (job && job->state == state) return true;
-      std::this_thread::sleep_for(10ms);
-    }
-    return false;
-  }
-
-  TestServer server;
-  Client client;
-  Events events;
-};
 
 TEST_F(WorkerTest, TypedHandlerGetsItsArgumentsAndItsResultIsJson) {
   Worker worker(options());
@@ -225,6 +111,39 @@ TEST_F(WorkerTest, AnUnknownTypeFailsWithAMessageThatHelps) {
   WorkerRun run(worker);
   const JobInfo job = final_state(push(Payload("Other", ""), PushOptions().max_attempts(1)));
   EXPECT_EQ(job.error, "worker \"w1\" has no handler for type \"Other\"; add one, or handle_any()");
+}
+
+TEST_F(WorkerTest, AnUnknownTypeDiesOrGoesBackIfAsked) {
+  for (const UnknownType what : {UnknownType::dead, UnknownType::release}) {
+    Worker worker(options().unknown_type(what));
+    worker.handle<Sum>([](Context&, Sum) -> Awaitable<void> { co_return; });
+    const WorkerRun run(worker);
+    const JobId id = push(Payload("Other", ""));
+    EXPECT_TRUE(reaches(id, what == UnknownType::dead ? JobState::dead : JobState::scheduled));
+    EXPECT_TRUE(client.cancel(id).has_value() || what == UnknownType::dead);
+  }
+}
+
+TEST_F(WorkerTest, AnExceptionOfAnyTypeIsAFailedAttempt) {
+  Worker worker(options());
+  worker.handle("odd", [](Context&) -> Awaitable<void> {
+    throw 42;  // NOLINT(hicpp-exception-baseclass): that is the point.
+    co_return;
+  });
+  const WorkerRun run(worker);
+  const JobInfo job = final_state(push(Payload("odd", ""), PushOptions().max_attempts(1)));
+  EXPECT_EQ(job.error, "the handler threw something that is no std::exception");
+}
+
+TEST_F(WorkerTest, AResultThatIsTooLargeFailsTheAttempt) {
+  Worker worker(options());
+  worker.handle("large", [](Context&) -> Awaitable<std::string> {
+    co_return std::string((16u << 20) + 1, 'x');
+  });
+  const WorkerRun run(worker);
+  const JobInfo job = final_state(push(Payload("large", ""), PushOptions().max_attempts(1)));
+  EXPECT_EQ(job.state, JobState::dead);
+  EXPECT_NE(job.error.find("refused the result"), std::string::npos) << job.error;
 }
 
 TEST_F(WorkerTest, HandleAnyTakesWhatNobodyElseDoes) {
@@ -423,226 +342,6 @@ TEST_F(WorkerTest, NeverRunsMoreThanItsConcurrency) {
   EXPECT_EQ(most, 5);
   EXPECT_EQ(worker.counters().succeeded, 100u);
   EXPECT_EQ(worker.counters().running, 0u);
-}
-
-TEST_F(WorkerTest, DrainLetsRunningJobsEnd) {
-  Worker worker(options());
-  std::atomic<bool> is_running{false};
-  worker.handle("job", [&](Context&) -> Awaitable<std::string> {
-    is_running = true;
-    co_await sleep_for(200ms);
-    co_return "ended";
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  run.stop();
-  EXPECT_TRUE(run.result().has_value());
-  EXPECT_EQ(final_state(id).result, "ended");
-}
-
-TEST_F(WorkerTest, DrainReleasesWhatDoesNotEndInItsGrace) {
-  Worker worker(options().grace(20ms));
-  std::atomic<bool> is_running{false};
-  worker.handle("job", [&](Context&) -> Awaitable<void> {
-    is_running = true;
-    co_await sleep_for(1h);
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  run.stop();
-  const JobInfo job = *client.job(id);
-  EXPECT_EQ(job.state, JobState::ready);
-  EXPECT_EQ(job.attempt, 0u);
-  EXPECT_EQ(worker.counters().released, 1u);
-}
-
-TEST_F(WorkerTest, DrainReleasesTheJobOfAHandlerThatIgnoresItsCancellation) {
-  Worker worker(options().grace(10ms).patience(300ms));
-  std::atomic<bool> is_running{false};
-  std::atomic<bool> may_end{false};
-  worker.handle("job", [&](Context&) {
-    is_running = true;
-    while (!may_end)
-      std::this_thread::yield();
-    return "nobody wants to know";
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  worker.stop();
-  events.wait_for("handler_stuck");
-  EXPECT_TRUE(reaches(id, JobState::ready));
-  may_end = true;
-  run.stop();
-  EXPECT_EQ(client.job(id)->state, JobState::ready);
-}
-
-TEST_F(WorkerTest, ASecondStopEndsTheGrace) {
-  Worker worker(options().grace(1h));
-  std::atomic<bool> is_running{false};
-  worker.handle("job", [&](Context&) -> Awaitable<void> {
-    is_running = true;
-    co_await sleep_for(1h);
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  worker.stop();
-  events.wait_for("drain_started");
-  run.stop();
-  EXPECT_EQ(client.job(id)->state, JobState::ready);
-}
-
-TEST_F(WorkerTest, ARestartOfTheServerIsSurvivedByRunningJobs) {
-  Worker worker(options().lease(20s));
-  std::atomic<bool> is_running{false};
-  std::atomic<bool> may_end{false};
-  worker.handle("job", [&](Context&) -> Awaitable<std::string> {
-    is_running = true;
-    while (!may_end)
-      co_await sleep_for(1ms);
-    co_return "ran through it";
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  server.down();
-  events.wait_for("server_away");
-  may_end = true;  // Its outcome cannot be sent now: it is kept.
-  events.wait_for("job_succeeded");
-  server.up();
-  client = server.client();
-  const JobInfo job = final_state(id);
-  EXPECT_EQ(job.state, JobState::succeeded);
-  EXPECT_EQ(job.result, "ran through it");
-  EXPECT_EQ(job.attempt, 1u);
-  EXPECT_EQ(final_state(push(Payload("job", ""))).state, JobState::succeeded);
-}
-
-TEST_F(WorkerTest, StartsBeforeItsServer) {
-  server.down();
-  Worker worker(options());
-  worker.handle("job", [](Context&) -> Awaitable<void> { co_return; });
-  WorkerRun run(worker);
-  events.wait_for("server_away");
-  server.up();
-  client = server.client();
-  EXPECT_EQ(final_state(push(Payload("job", ""))).state, JobState::succeeded);
-}
-
-TEST_F(WorkerTest, ALostLeaseIsNoticedWhenTheOutcomeIsSent) {
-  Worker worker(options().lease(1h));
-  std::atomic<bool> may_end{false};
-  std::atomic<bool> is_running{false};
-  worker.handle("job", [&](Context&) -> Awaitable<void> {
-    is_running = true;
-    while (!may_end)
-      co_await sleep_for(1ms);
-  });
-  WorkerRun run(worker);
-  const JobId id = push(Payload("job", ""));
-  while (!is_running)
-    std::this_thread::yield();
-  EXPECT_TRUE(client.cancel(id).has_value());
-  may_end = true;
-  EXPECT_EQ(events.wait_for("outcome_refused").job, id);
-}
-
-TEST_F(WorkerTest, TenThousandJobsAreInFlightOnOneThread) {
-  constexpr int jobs = 10'000;
-  Worker worker(options().concurrency(jobs));
-  std::atomic<int> inside{0};
-  std::set<std::thread::id> threads;
-  worker.handle("wait", [&](Context&) -> Awaitable<void> {
-    threads.insert(std::this_thread::get_id());
-    ++inside;
-    while (inside < jobs)
-      co_await sleep_for(20ms);  // Ends only if all run at once.
-  });
-  std::vector<PushItem> items;
-  for (int i = 0; i < jobs; ++i)
-    items.emplace_back("q", Payload("wait", ""));
-  for (const Result<JobId>& id : client.push_many(items))
-    ASSERT_TRUE(id.has_value());
-  WorkerRun run(worker);
-  for (int i = 0; i < 6000 && worker.counters().succeeded < jobs; ++i) {
-    std::this_thread::sleep_for(10ms);
-  }
-  run.stop();
-  EXPECT_EQ(worker.counters().succeeded, static_cast<std::uint64_t>(jobs));
-  EXPECT_EQ(client.queue_get("q")->count(JobState::succeeded), static_cast<std::uint64_t>(jobs));
-  EXPECT_EQ(threads.size(), 1u);
-}
-
-TEST_F(WorkerTest, RunsWithinAnotherIoContext) {
-  asio::io_context io(1);
-  Worker worker(options());
-  worker.handle("job", [](Context&) -> Awaitable<void> { co_return; });
-  const JobId id = push(Payload("job", ""));
-  bool has_ended = false;
-  asio::co_spawn(io, worker.async_run(), [&](const std::exception_ptr& error, Result<void> ended) {
-    EXPECT_FALSE(error);
-    EXPECT_TRUE(ended.has_value());
-    has_ended = true;
-  });
-  std::thread other([&] {
-    final_state(id);
-    worker.stop();
-  });
-  io.run();
-  other.join();
-  EXPECT_TRUE(has_ended);
-}
-
-TEST_F(WorkerTest, WorksForTheServerOfAClient) {
-  Worker worker(client, options().url("sluice://not.used:1"));
-  worker.handle("job", [](Context&) -> Awaitable<void> { co_return; });
-  WorkerRun run(worker);
-  EXPECT_EQ(final_state(push(Payload("job", ""))).state, JobState::succeeded);
-}
-
-TEST(EmbeddedWorker, SharesTheEngineWithItsClient) {
-  std::string path = "/tmp/sluice_worker_test.XXXXXX";
-  ASSERT_NE(::mkdtemp(path.data()), nullptr);
-  {
-    const auto client = Client::embedded(path + "/data");
-    ASSERT_TRUE(client.has_value()) << client.error().message;
-    Worker worker(*client, WorkerOptions().queue("q").handle_signals(false));
-    worker.handle("first", [](Context& context) -> Awaitable<std::string> {
-      const Result<JobId> id = co_await context.client().push("q", "second", "x");
-      co_return id->text();
-    });
-    worker.handle("second", [](Context&) { return "from the pool"; });
-    WorkerRun run(worker);
-    const auto first = client->await(*client->push("q", "first", "x"), 60s);
-    ASSERT_TRUE(first.has_value());
-    const auto second = client->await(*JobId::parse(first->result.value()), 60s);
-    EXPECT_EQ(second->result, "from the pool");
-  }
-  std::filesystem::remove_all(path);
-}
-
-TEST_F(WorkerTest, IsDestroyedWithItsIoContextWhileJobsRun) {
-  Worker worker(options());
-  std::atomic<bool> is_running{false};
-  worker.handle("job", [&](Context&) -> Awaitable<void> {
-    is_running = true;
-    co_await sleep_for(1h);
-  });
-  push(Payload("job", ""));
-  {
-    asio::io_context io(1);
-    asio::co_spawn(io, worker.async_run(), [](const std::exception_ptr&, const Result<void>&) {});
-    while (!is_running)
-      io.run_one();
-  }
 }
 
 TEST_F(WorkerTest, SaysWhatIsMissing) {
