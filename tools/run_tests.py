@@ -20,6 +20,8 @@ THREADED = ("journal", "engine", "gateway", "client", "worker")
 # Layers that clang-tidy reads in ./test; `./dev clang-tidy` reads all of them.
 TIDY_LAYERS = ("base", "model", "wire", "core", "journal")
 
+FUZZ_SECONDS = 20  # each program; `./dev fuzz` for longer
+
 passed, failures, timings = 0, [], []
 
 
@@ -103,7 +105,15 @@ def tsan():
         ctest("tsan", "-L", f"^({'|'.join(THREADED)})$")
 
 
-PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan}
+def fuzz():
+    programs = sorted(path.stem for path in (ROOT / "src").rglob("*_fuzz.cc"))
+    if configure("fuzz") and build("fuzz", *programs):
+        for program in programs:
+            check(f"fuzz: {program}", f"build/fuzz/{program}", f"-max_total_time={FUZZ_SECONDS}", "-verbosity=0",
+                  "-print_final_stats=1", "-artifact_prefix=build/fuzz/")
+
+
+PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan, "fuzz": fuzz}
 
 
 def main():
