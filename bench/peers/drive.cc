@@ -1,0 +1,305 @@
+// The modes of the peers' load; see load.h.
+#include "cli/process_use.h"
+#include "load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include <sys/prctl.h>
+#include <time.h>
+
+namespace peers {
+namespace {
+
+struct Load {
+  explicit Load(const Arguments& arguments)
+      : payload_bytes(arguments.size("size", 100)),
+        window(arguments.size("window", 1000)),
+        chunk(std::max<std::size_t>(1, window / 2)),
+        batch(arguments.size("batch", 100)),
+        backlog(arguments.size("backlog", 10'000)),
+        secs(arguments.number("secs", 3)),
+        warm_up(arguments.number("warm-up", 0.5)),
+        rate(arguments.number("rate", 5000)),
+        server_pid(static_cast<pid_t>(arguments.number("server-pid", 0))) {}
+
+  std::size_t payload_bytes, window, chunk, batch, backlog;
+  double secs, warm_up, rate;
+  pid_t server_pid;
+};
+
+/// Random printable bytes behind the time it was due (8 bytes) and its number (8 bytes).
+class Payload {
+ public:
+  explicit Payload(std::size_t bytes) : bytes_(std::max<std::size_t>(bytes, 16)) {
+    std::uint64_t state = 88172645463325252ull;
+    for (char& c : bytes_) {
+      state ^= state << 13;
+      state ^= state >> 7;
+      state ^= state << 17;
+      c = static_cast<char>('!' + state % 90);
+    }
+  }
+
+  const char* next(std::uint64_t due_ns) {
+    std::memcpy(bytes_.data(), &due_ns, sizeof due_ns);
+    std::memcpy(bytes_.data() + sizeof due_ns, &number_, sizeof number_);
+    ++number_;
+    return bytes_.data();
+  }
+
+ private:
+  std::vector<char> bytes_;
+  std::uint64_t number_ = 0;
+};
+
+/// Time and CPU of the server from here to finish().
+class Meter {
+ public:
+  explicit Meter(const Load& load) : pid_(load.server_pid), start_(cpu()), from_(monotonic_ns()) {}
+
+  void finish(Report& report, std::uint64_t jobs) const {
+    const double seconds = static_cast<double>(monotonic_ns() - from_) / 1e9;
+    report.add("jobs", static_cast<double>(jobs));
+    report.add("seconds", seconds);
+    report.add("jobs_per_second", static_cast<double>(jobs) / seconds);
+    if (pid_ > 0 && jobs > 0) {
+      report.add("server_cpu_us_per_job", (cpu() - start_) * 1e6 / static_cast<double>(jobs));
+    }
+  }
+
+ private:
+  double cpu() const {
+    if (pid_ <= 0) return 0;
+    const auto use = sluice::cli::process_use(pid_);
+    if (!use) die("--server-pid names no running process");
+    return use->cpu_seconds;
+  }
+
+  pid_t pid_;
+  double start_;
+  std::uint64_t from_;
+};
+
+std::uint64_t after(std::uint64_t start, double seconds) {
+  return start + static_cast<std::uint64_t>(seconds * 1e9);
+}
+
+void sleep_until(std::uint64_t at_ns) {
+  const timespec at{static_cast<time_t>(at_ns / 1'000'000'000u),
+                    static_cast<long>(at_ns % 1'000'000'000u)};
+  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr) == EINTR) {
+  }
+}
+
+void send_chunk(Producer& producer, Payload& payload, const Load& load) {
+  const std::uint64_t now = monotonic_ns();
+  for (std::size_t i = 0; i < load.chunk; ++i) {
+    producer.post(payload.next(now), load.payload_bytes);
+  }
+  producer.flush();
+  producer.settle(load.window - load.chunk);
+}
+
+void push(const Load& load, const MakeProducer& make, Report& report) {
+  const auto producer = make();
+  Payload payload(load.payload_bytes);
+  std::uint64_t jobs = 0;
+  const Meter meter(load);
+  const std::uint64_t end = after(monotonic_ns(), load.secs);
+  for (; monotonic_ns() < end; jobs += load.chunk)
+    send_chunk(*producer, payload, load);
+  producer->settle(0);
+  meter.finish(report, jobs);
+}
+
+std::uint32_t bounded(std::uint64_t ns) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(ns, UINT32_MAX));
+}
+
+void ping_push(const Load& load, const MakeProducer& make, Report& report) {
+  const auto producer = make();
+  Payload payload(load.payload_bytes);
+  std::vector<std::uint32_t> latencies;
+  const Meter meter(load);
+  const std::uint64_t end = after(monotonic_ns(), load.secs);
+  for (std::uint64_t start = monotonic_ns(); start < end; start = monotonic_ns()) {
+    producer->post(payload.next(start), load.payload_bytes);
+    producer->flush();
+    producer->settle(0);
+    latencies.push_back(bounded(monotonic_ns() - start));
+  }
+  meter.finish(report, latencies.size());
+  report.add_latencies(latencies);
+}
+
+struct Run {
+  std::atomic<std::uint64_t> sent{0};
+  std::atomic<std::uint64_t> pulled{0};
+  std::atomic<bool> is_over{false};
+  std::uint64_t measure_from = 0;
+  std::uint64_t end = 0;
+  std::vector<std::uint32_t> latencies;  ///< Of the consumer's thread, until it is joined.
+};
+
+void consume(Run& run, Consumer& consumer, const Load& load, bool is_timed) {
+  const auto on_job = [&](const char* payload, std::size_t) {
+    std::uint64_t due = 0;
+    std::memcpy(&due, payload, sizeof due);
+    if (is_timed && due >= run.measure_from) run.latencies.push_back(bounded(monotonic_ns() - due));
+  };
+  while (!run.is_over)
+    run.pulled += consumer.fetch(load.batch, 100, on_job);
+  consumer.finish();
+}
+
+void produce_bounded(Run& run, Producer& producer, const Load& load) {
+  Payload payload(load.payload_bytes);
+  while (monotonic_ns() < run.end) {
+    const auto waiting = static_cast<std::int64_t>(run.sent - run.pulled);
+    if (waiting >= static_cast<std::int64_t>(load.backlog)) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      continue;
+    }
+    send_chunk(producer, payload, load);
+    run.sent += load.chunk;
+  }
+  producer.settle(0);
+}
+
+void produce_paced(Run& run, Producer& producer, const Load& load, std::uint64_t start) {
+  Payload payload(load.payload_bytes);
+  const auto gap = static_cast<std::uint64_t>(1e9 / load.rate);
+  for (std::uint64_t due = start; due < run.end;) {
+    sleep_until(due);
+    const std::uint64_t now = monotonic_ns();
+    std::uint64_t jobs = 0;
+    for (; due <= now && jobs < load.chunk; due += gap, ++jobs) {
+      producer.post(payload.next(due), load.payload_bytes);
+    }
+    producer.flush();
+    run.sent += jobs;
+    producer.poll();
+    producer.settle(load.window);
+  }
+  producer.settle(0);
+}
+
+/// cycle and latency: a producer and a consumer at once.
+void both(const Load& load,
+          bool is_paced,
+          const MakeProducer& make_producer,
+          const MakeConsumer& make_consumer,
+          Report& report) {
+  Run run;
+  const auto consumer = make_consumer();
+  const auto producer = make_producer();
+  const std::uint64_t start = monotonic_ns();
+  run.measure_from = after(start, load.warm_up);
+  run.end = after(run.measure_from, load.secs);
+  std::thread consuming([&] { consume(run, *consumer, load, is_paced); });
+  std::thread producing([&] {
+    ::prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+    if (is_paced) {
+      produce_paced(run, *producer, load, start);
+    } else {
+      produce_bounded(run, *producer, load);
+    }
+  });
+  sleep_until(run.measure_from);
+  const std::uint64_t before = run.pulled;
+  const Meter meter(load);
+  sleep_until(run.end);
+  meter.finish(report, run.pulled - before);
+  producing.join();
+  const std::uint64_t give_up = after(monotonic_ns(), 3);
+  while (run.pulled < run.sent && monotonic_ns() < give_up) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  run.is_over = true;
+  consuming.join();
+  report.add("left", static_cast<double>(run.sent - run.pulled));
+  if (is_paced) report.add_latencies(run.latencies);
+}
+
+}  // namespace
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+Arguments::Arguments(int argc, char** argv) {
+  if (argc < 2) die("usage: PROGRAM MODE [--key value]...");
+  mode_ = argv[1];
+  for (int i = 2; i + 1 < argc; i += 2)
+    values_[std::string(argv[i]).substr(2)] = argv[i + 1];
+}
+
+std::string Arguments::text(const std::string& key, const std::string& otherwise) const {
+  const auto found = values_.find(key);
+  return found == values_.end() ? otherwise : found->second;
+}
+
+double Arguments::number(const std::string& key, double otherwise) const {
+  const auto found = values_.find(key);
+  return found == values_.end() ? otherwise : std::strtod(found->second.c_str(), nullptr);
+}
+
+std::size_t Arguments::size(const std::string& key, std::size_t otherwise) const {
+  return static_cast<std::size_t>(number(key, static_cast<double>(otherwise)));
+}
+
+void Report::add_key(const std::string& key) {
+  if (text_.size() > 1) text_ += ", ";
+  text_ += '"' + key + "\": ";
+}
+
+void Report::add(const std::string& key, double value) {
+  add_key(key);
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.9g", value);
+  text_ += digits;
+}
+
+void Report::add(const std::string& key, const std::string& value) {
+  add_key(key);
+  text_ += '"' + value + '"';
+}
+
+void Report::add_latencies(std::vector<std::uint32_t>& nanoseconds) {
+  if (nanoseconds.empty()) return;
+  std::sort(nanoseconds.begin(), nanoseconds.end());
+  const auto at = [&](double fraction) {
+    const auto index = static_cast<std::size_t>(fraction * static_cast<double>(nanoseconds.size()));
+    return nanoseconds[std::min(index, nanoseconds.size() - 1)] / 1000.0;
+  };
+  add("p50_us", at(0.5));
+  add("p99_us", at(0.99));
+  add("p999_us", at(0.999));
+  add("max_us", at(1));
+}
+
+int drive(const Arguments& arguments, const MakeProducer& producer, const MakeConsumer& consumer) {
+  const Load load(arguments);
+  Report report;
+  report.add("mode", arguments.mode());
+  if (arguments.mode() == "push") {
+    push(load, producer, report);
+  } else if (arguments.mode() == "ping-push") {
+    ping_push(load, producer, report);
+  } else if (arguments.mode() == "cycle" || arguments.mode() == "latency") {
+    both(load, arguments.mode() == "latency", producer, consumer, report);
+  } else {
+    die("no mode " + arguments.mode());
+  }
+  report.print();
+  return 0;
+}
+
+}  // namespace peers

@@ -1,0 +1,133 @@
+// What the machine can do, which no queue can beat.
+//
+//   limits pingpong    a loopback round trip of --size bytes between two processes
+//   limits fdatasync   write --size bytes and sync, in place in a preallocated file in --dir
+#include "load.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace peers {
+namespace {
+
+constexpr std::size_t mebibyte = 1u << 20;
+
+void set_nodelay(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool read_all(int fd, char* at, std::size_t left) {
+  while (left > 0) {
+    const ssize_t got = ::read(fd, at, left);
+    if (got <= 0) return false;
+    at += got;
+    left -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+void write_all(int fd, const std::vector<char>& bytes) {
+  if (::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
+    die("cannot write to the socket");
+  }
+}
+
+[[noreturn]] void echo(int listener, std::size_t size) {
+  const int fd = ::accept(listener, nullptr, nullptr);
+  set_nodelay(fd);
+  std::vector<char> bytes(size);
+  while (read_all(fd, bytes.data(), size))
+    write_all(fd, bytes);
+  ::_exit(0);
+}
+
+std::vector<std::uint32_t> time_each(double secs, const std::function<void()>& once) {
+  std::vector<std::uint32_t> latencies;
+  const std::uint64_t end = monotonic_ns() + static_cast<std::uint64_t>(secs * 1e9);
+  for (std::uint64_t start = monotonic_ns(); start < end; start = monotonic_ns()) {
+    once();
+    const std::uint64_t taken = monotonic_ns() - start;
+    latencies.push_back(static_cast<std::uint32_t>(std::min<std::uint64_t>(taken, UINT32_MAX)));
+  }
+  return latencies;
+}
+
+std::vector<std::uint32_t> pingpong(const Arguments& arguments) {
+  const std::size_t size = arguments.size("size", 100);
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  socklen_t length = sizeof address;
+  if (::bind(listener, generic, length) != 0 || ::listen(listener, 1) != 0) die("cannot listen");
+  ::getsockname(listener, generic, &length);
+  const pid_t child = ::fork();
+  if (child == 0) echo(listener, size);
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (::connect(fd, generic, length) != 0) die("cannot connect");
+  set_nodelay(fd);
+  std::vector<char> bytes(size, 'p');
+  auto latencies = time_each(arguments.number("secs", 2), [&] {
+    write_all(fd, bytes);
+    if (!read_all(fd, bytes.data(), size)) die("the echo ended");
+  });
+  ::close(fd);
+  ::waitpid(child, nullptr, 0);
+  return latencies;
+}
+
+std::vector<std::uint32_t> fdatasync_in_place(const Arguments& arguments) {
+  const std::size_t size = arguments.size("size", 100);
+  const std::string path = arguments.text("dir", ".") + "/fdatasync.limit";
+  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600);
+  if (fd < 0) die("cannot create " + path + ": " + std::strerror(errno));
+  const std::vector<char> block(std::max(size, mebibyte), 'x');
+  constexpr std::size_t file_mebibytes = 64;
+  for (std::size_t i = 0; i < file_mebibytes; ++i) {
+    if (::pwrite(fd, block.data(), mebibyte, static_cast<off_t>(i * mebibyte)) < 0) {
+      die("cannot write " + path);
+    }
+  }
+  ::fsync(fd);
+  std::size_t at = 0;
+  auto latencies = time_each(arguments.number("secs", 2), [&] {
+    if (::pwrite(fd, block.data(), size, static_cast<off_t>(at)) != static_cast<ssize_t>(size) ||
+        ::fdatasync(fd) != 0) {
+      die("cannot write " + path);
+    }
+    at = (at + size) % (file_mebibytes * mebibyte - size);
+  });
+  ::close(fd);
+  ::unlink(path.c_str());
+  return latencies;
+}
+
+}  // namespace
+}  // namespace peers
+
+int main(int argc, char** argv) {
+  const peers::Arguments arguments(argc, argv);
+  std::vector<std::uint32_t> latencies;
+  if (arguments.mode() == "pingpong") {
+    latencies = peers::pingpong(arguments);
+  } else if (arguments.mode() == "fdatasync") {
+    latencies = peers::fdatasync_in_place(arguments);
+  } else {
+    peers::die("no limit " + arguments.mode());
+  }
+  peers::Report report;
+  report.add("mode", arguments.mode());
+  report.add_latencies(latencies);
+  report.print();
+  return 0;
+}
