@@ -28,32 +28,59 @@ Result<ByteView> BlockReader::read(Position at, std::size_t size, std::uint32_t 
   const std::uint32_t within = at.offset() % block_bytes;
   const Position begin(at.segment(), at.offset() - within);
   if (within + size <= block_bytes) {
+    if (find(begin, within + size) == nullptr && !is_in_order(begin)) return read_alone(at, size);
     const Result<Block*> found = block(begin, within + size, written_end);
     if (!found) return tl::unexpected<Error>(found.error());
     return (*found)->bytes.view().substr(within, size);
   }
   // Across blocks: what fits into two is put together from them, so that the second is there for
   // the reader's next step; anything larger is read at once.
-  large_.clear();
-  if (within + size <= 2 * std::size_t{block_bytes}) {
-    const Result<Block*> first = block(begin, block_bytes, written_end);
-    if (!first) return tl::unexpected<Error>(first.error());
-    large_.append((*first)->bytes.view().substr(within));
-    const std::size_t rest = size - large_.size();
-    const Result<Block*> second = block(begin.plus(block_bytes), rest, written_end);
-    if (!second) return tl::unexpected<Error>(second.error());
-    large_.append((*second)->bytes.view().substr(0, rest));
-    return large_.view();
+  if (within + size > 2 * std::size_t{block_bytes} || find(begin, block_bytes) == nullptr) {
+    return read_alone(at, size);
   }
+  const Result<Block*> first = block(begin, block_bytes, written_end);
+  if (!first) return tl::unexpected<Error>(first.error());
+  alone_.clear();
+  alone_.append((*first)->bytes.view().substr(within));
+  const std::size_t rest = size - alone_.size();
+  const Result<Block*> second = block(begin.plus(block_bytes), rest, written_end);
+  if (!second) return tl::unexpected<Error>(second.error());
+  alone_.append((*second)->bytes.view().substr(0, rest));
+  return alone_.view();
+}
+
+/// Whether somebody was in this block or the one before lately: then a reader goes through the log,
+/// and reading the whole block pays. Otherwise notes that somebody was here.
+bool BlockReader::is_in_order(Position begin) {
+  const bool has_before = begin.offset() >= block_bytes;
+  const Position before(begin.segment(), has_before ? begin.offset() - block_bytes : 0);
+  if (has_before && find(before, 0) != nullptr) return true;
+  for (const Position& missed : missed_) {
+    if (missed.segment() != 0 && (missed == begin || missed == before)) return true;
+  }
+  missed_[next_missed_++ % missed_.size()] = begin;
+  return false;
+}
+
+Result<ByteView> BlockReader::read_alone(Position at, std::size_t size) {
   const Result<io::File*> from = file(at.segment());
   if (!from) return tl::unexpected<Error>(from.error());
-  const Result<std::size_t> got = (*from)->read_at(at.offset(), large_.extend(size), size);
+  alone_.clear();
+  const Result<std::size_t> got = (*from)->read_at(at.offset(), alone_.extend(size), size);
   if (!got) return tl::unexpected<Error>(got.error());
-  large_.truncate(*got);
-  if (*got == size) return large_.view();
+  alone_.truncate(*got);
+  if (*got == size) return alone_.view();
   return fail(ErrorCode::corrupt,
               "segment " + segment_name(at.segment()) + " of " + directory_.path() +
                   " ends before offset " + std::to_string(at.offset() + size));
+}
+
+/// The block, if it is here with at least its first `needed` bytes.
+BlockReader::Block* BlockReader::find(Position begin, std::size_t needed) {
+  const auto found = std::find_if(blocks_.begin(), blocks_.end(), [&](const Block& b) {
+    return b.begin == begin && b.bytes.size() >= needed;
+  });
+  return found == blocks_.end() ? nullptr : &*found;
 }
 
 void BlockReader::forget(std::uint32_t segment) {

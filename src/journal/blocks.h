@@ -1,5 +1,5 @@
-// Reading back old frames from segment files through a few aligned blocks, so that going through a
-// backlog in log order costs one pread a block.
+// Reading back old frames from segment files. Going through a backlog in log order costs one pread
+// a block; a read out of order (a delayed job, a priority) costs one of its own size.
 #pragma once
 
 #include "base/bytes.h"
@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "io/directory.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -38,13 +39,18 @@ class BlockReader {
     std::uint64_t last_use = 0;
   };
 
+  bool is_in_order(Position begin);
+  Block* find(Position begin, std::size_t needed);
+  Result<ByteView> read_alone(Position at, std::size_t size);
   Result<Block*> block(Position begin, std::size_t needed, std::uint32_t written_end);
   Result<io::File*> file(std::uint32_t segment);
 
   io::Directory& directory_;
   std::vector<Block> blocks_;
   std::vector<OpenFile> files_;
-  Buffer large_;
+  Buffer alone_;                       ///< What is not in one block.
+  std::array<Position, 32> missed_{};  ///< Blocks that were asked for and not read, a ring.
+  std::size_t next_missed_ = 0;
   std::uint64_t uses_ = 0;
 };
 
