@@ -81,6 +81,12 @@ class FakePort final : public engine::Port {
     return true;
   }
 
+  /// The oldest open request will get no answer.
+  void forget_oldest() {
+    const std::lock_guard lock(mutex_);
+    waiting_.erase(waiting_.begin());
+  }
+
   /// The session that was attached last, for a test that answers it after it left.
   std::shared_ptr<engine::Session> last_session() const {
     const std::lock_guard lock(mutex_);

@@ -162,6 +162,20 @@ TEST(NativeGateway, AClientThatLeavesIsDetached) {
   EXPECT_TRUE(comes_true([&] { return world.port.sessions() == 1; }));
 }
 
+TEST(NativeGateway, AClientThatWillSendNoMoreGetsItsReplies) {
+  World world([](const model::Command&) { return std::nullopt; });
+  TestClient client(world.gateway.port());
+  client.send("PULL q WAIT 1h\r\nPUSH q t p\r\n");
+  ASSERT_TRUE(comes_true([&] { return world.port.waiting() == 2; }));
+  client.finish();
+  world.port.forget_oldest();  // The pull waits on.
+  EXPECT_TRUE(world.port.answer_oldest(model::Pushed{model::JobId(5)}));
+  EXPECT_TRUE(client.receive()->is_null());
+  EXPECT_EQ(client.receive()->text, "5");
+  EXPECT_FALSE(client.receive().has_value());
+  EXPECT_TRUE(comes_true([&] { return world.port.sessions() == 1; }));
+}
+
 TEST(NativeGateway, LeasesForAClientThatLeftAreReleased) {
   World world;
   TestClient client(world.gateway.port());

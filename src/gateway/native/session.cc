@@ -313,7 +313,10 @@ void Session::read() {
     return wait_readable();
   }
   if (problem == asio::error::interrupted) return wait_readable();
-  if (problem) return close();  // Also the end of the stream: a client that leaves.
+  // The client will send no more; it may still read (`printf … | nc`). One that left altogether has
+  // its waits ended at once and is found out by the write.
+  if (problem == asio::error::eof) return drain();
+  if (problem) return close();
   shared_.counters.received_bytes_total.fetch_add(received, std::memory_order_relaxed);
   consume();
   if (is_closed_ || !may_read()) return;

@@ -44,6 +44,9 @@ class TestClient {
     socket_ = -1;
   }
 
+  /// Will send no more, but reads on.
+  void finish() { ::shutdown(socket_, SHUT_WR); }
+
   void send(ByteView bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
