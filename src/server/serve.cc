@@ -15,6 +15,7 @@
 #include <optional>
 #include <thread>
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,6 +48,17 @@ std::string durability_meaning(const engine::SyncPolicy& sync) {
              "survives a crash of the server, but a power failure can lose any amount of it";
   }
   return "";
+}
+
+// Batches, replies and read buffers of some hundred KiB come and go thousands of times a second. By
+// default malloc maps and unmaps each, and the kernel zeroes its pages every time: 5 % of the CPU of
+// a busy server went there. So large blocks stay in the heap, which is trimmed only when much is
+// free.
+void keep_large_blocks() {
+  constexpr int map_from_bytes = 16 << 20;
+  constexpr int trim_from_bytes = 64 << 20;
+  mallopt(M_MMAP_THRESHOLD, map_from_bytes);
+  mallopt(M_TRIM_THRESHOLD, trim_from_bytes);
 }
 
 // Every descriptor up to the hard limit, so that connections_max is the limit that counts. Returns
@@ -141,6 +153,7 @@ ExitCode Process::run() {
 
 void Process::announce() {
   umask(077);  // Before the first file or socket is made.
+  keep_large_blocks();
   const std::uint64_t descriptors = raise_descriptor_limit();
   logger_.event(LogLevel::info,
                 "starting",
