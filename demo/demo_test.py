@@ -13,6 +13,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import smtplib
 import socket
 import subprocess
@@ -101,6 +102,15 @@ class Shop(unittest.TestCase):
         ended, report, logs = self.run_demo("--orders", "400", "--careless")
         self.assertEqual(ended.returncode, 1, ended.stdout + ended.stderr + logs)
         self.assertGreater(report["double_charges"], 0)
+
+    def test_a_server_that_does_not_start_is_told_with_its_log(self):
+        ended = subprocess.run([DEMO, "--once", "--sluice", "/nowhere/sluice"], capture_output=True,
+                               text=True, timeout=DEADLINE_S, check=False)
+        self.assertEqual(ended.returncode, 2)
+        self.assertIn("/nowhere/sluice serve did not start", ended.stderr)
+        self.assertIn("cannot be run", ended.stderr)
+        place = re.search(r"the orders shop, in (\S+)", ended.stdout)[1]
+        shutil.rmtree(place)  # Kept for its logs.
 
     def test_a_directory_that_is_in_use_is_refused(self):
         with tempfile.TemporaryDirectory() as place:

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include <fcntl.h>
@@ -47,6 +48,8 @@ sluice::Result<Pipe> open_pipe() {
   ::dup2(log, STDERR_FILENO);
   if (ready >= 0) ::fcntl(ready, F_SETFD, 0);
   ::execvp(arguments[0], arguments);
+  constexpr std::string_view message = "cannot be run: no such program\n";
+  if (::write(STDERR_FILENO, message.data(), message.size()) < 0) ::_exit(125);
   ::_exit(127);
 }
 

@@ -123,7 +123,8 @@ asio::awaitable<void> Show::outage(std::string moment) {
   }
   const auto answered = co_await client_.ping();
   if (!answered) {
-    failure_ = "the server did not come back: " + answered.error().message;
+    failure_ = "the server did not come back: " + answered.error().message + "\n" +
+               tail(stage_.logs() / "server.log");
     co_return;
   }
   Outage outage{std::move(moment), {}};

@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/core.h>
 
+#include <thread>
 #include <utility>
 
 namespace orders {
@@ -55,6 +56,7 @@ sluice::Result<void> Stage::start_all() {
   if (!started) return started;
   resp_port_ = free_port();
   started = start_server();
+  if (started) started = wait_for_server();
   if (!started) return started;
 
   std::vector<std::string> shop = {"--sluice-url",
@@ -92,6 +94,23 @@ sluice::Result<void> Stage::start_server() {
   if (!child) return tl::unexpected(child.error());
   server_.emplace(std::move(*child));
   return {};
+}
+
+/// Blocks: at the start there is nothing else to do.
+sluice::Result<void> Stage::wait_for_server() {
+  const auto once = sluice::ClientOptions().timeout(std::chrono::milliseconds(500));
+  const auto deadline = std::chrono::steady_clock::now() + server_start_max;
+  while (server_->is_running() && std::chrono::steady_clock::now() < deadline) {
+    if (sluice::Client::connect(sluice_url(), once)) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const auto log = logs() / "server.log";
+  return sluice::fail(sluice::ErrorCode::io,
+                      fmt::format("{} serve did not start; --sluice FILE says which program to "
+                                  "run. The end of {}:\n{}",
+                                  options_.sluice,
+                                  log.string(),
+                                  tail(log)));
 }
 
 std::string Stage::sluice_url() const {

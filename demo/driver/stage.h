@@ -57,6 +57,7 @@ class Stage {
   explicit Stage(StageOptions options) : options_(std::move(options)) {}
 
   sluice::Result<void> start_all();
+  sluice::Result<void> wait_for_server();
   sluice::Result<Child> start_part(const std::string& name, std::vector<std::string> arguments);
 
   StageOptions options_;
