@@ -99,6 +99,10 @@ class Core {
 
   using KeyName = std::pair<QueueIndex, std::string>;
 
+  /// Jobs by queue and list that recovery met out of order.
+  using Stragglers = std::map<std::pair<QueueIndex, std::size_t>, std::vector<Slot>>;
+  static constexpr std::size_t pinned_list = model::job_state_count;  ///< Queue::pinned, there.
+
   /// A job that just ended, for those that wait for it.
   struct Settled {
     model::JobId id;
@@ -163,6 +167,8 @@ class Core {
   void assign(Slot slot, const JobChanged& changed);
   void link(Slot slot);
   void unlink(Slot slot);
+  /// Where a job that is not ready is listed.
+  JobList& list_of(Slot slot);
   void arm(Slot slot);
   void disarm(Slot slot);
   JobChanged change(Slot slot, model::JobState state, Now now) const;
@@ -202,6 +208,7 @@ class Core {
   Result<void> restore_record(const JobRecord& record, Position at);
   void restore_queue(const QueuePut& put, Position at);
   Queue& queue_slot(QueueIndex index);
+  void file_restored(Slot slot, Stragglers& stragglers);
   Result<void> carry_job(const JobRecord& old, Slot slot, RecordReader& reader, Output& out);
 
   void reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs = Position());
@@ -233,14 +240,11 @@ class Core {
   std::uint64_t epoch_ = 0;
   std::uint64_t next_sequence_ = 1;  ///< Job ids and places in lists: never used twice.
   std::uint64_t next_token_ = 0;
-  Time time_{};
+  Time time_;
   Position last_facts_;  ///< Base of the last frame with facts.
   std::uint64_t live_bytes_ = 0;
   std::uint64_t details_bytes_ = 0;  ///< Heap of details, roughly.
   std::uint64_t expired_leases_total_ = 0;
 };
-
-/// What a lease has left at least after a restart of the server.
-inline constexpr Duration lease_grace = std::chrono::seconds(10);
 
 }  // namespace sluice::core

@@ -101,10 +101,7 @@ void Core::link(Slot slot) {
     queue.ready.add(jobs_, slot);
     if (!queue.waiters.empty()) signal(queue);
   } else {
-    const Details* details = jobs_.details_if_any(slot);
-    const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
-                           details != nullptr && details->keep;
-    (is_pinned ? queue.pinned : queue.lists[index_of(job.state)]).push_back(jobs_, slot);
+    list_of(slot).push_back(jobs_, slot);
   }
   arm(slot);
 }
@@ -116,12 +113,18 @@ void Core::unlink(Slot slot) {
   --queue.counts[index_of(job.state)];
   if (job.state == JobState::ready) {
     queue.ready.remove(jobs_, slot);
-    return;
+  } else {
+    list_of(slot).remove(jobs_, slot);
   }
+}
+
+JobList& Core::list_of(Slot slot) {
+  const Job& job = jobs_[slot];
+  Queue& queue = *queues_[job.queue];
   const Details* details = jobs_.details_if_any(slot);
   const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
                          details != nullptr && details->keep;
-  (is_pinned ? queue.pinned : queue.lists[index_of(job.state)]).remove(jobs_, slot);
+  return is_pinned ? queue.pinned : queue.lists[index_of(job.state)];
 }
 
 void Core::arm(Slot slot) {

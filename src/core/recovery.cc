@@ -130,48 +130,26 @@ Queue& Core::queue_slot(QueueIndex index) {
 
 Result<void> Core::finish_restore() {
   details_bytes_ = 0;
-  std::map<std::pair<QueueIndex, JobList*>, std::vector<Slot>> stragglers;
-  std::map<QueueIndex, std::vector<Slot>> ready_stragglers;
-  Error broken;
+  Stragglers stragglers;
+  std::optional<Error> broken;
   jobs_.for_each([&](Slot slot) {
-    Job& job = jobs_[slot];
-    Queue& queue = *queues_[job.queue];
-    if (queue.name.empty()) {
+    if (queues_[jobs_[slot].queue]->name.empty()) {
       broken = {ErrorCode::corrupt,
-                "job " + std::to_string(job.id.value) + " is in queue number " +
-                    std::to_string(job.queue) + ", of which the log has no record"};
-      return;
-    }
-    const Details* details = jobs_.details_if_any(slot);
-    if (details != nullptr) details_bytes_ += details->heap_bytes();
-    if (job.state == JobState::waiting && details != nullptr) {
-      for (const model::Dependency& each : details->waits_for) {
-        dependents_[each.id].push_back(job.id);
-      }
-    }
-    ++queue.counts[static_cast<std::size_t>(job.state)];
-    if (job.state == JobState::ready) {
-      if (queue.ready.accepts(jobs_, slot)) {
-        queue.ready.add(jobs_, slot);
-      } else {
-        ready_stragglers[job.queue].push_back(slot);
-      }
-      return;
-    }
-    const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
-                           details != nullptr && details->keep;
-    JobList& list = is_pinned ? queue.pinned : queue.lists[static_cast<std::size_t>(job.state)];
-    if (list.accepts(jobs_, slot)) {
-      list.push_back(jobs_, slot);
+                "job " + std::to_string(jobs_[slot].id.value) + " is in queue number " +
+                    std::to_string(jobs_[slot].queue) + ", of which the log has no record"};
     } else {
-      stragglers[{job.queue, &list}].push_back(slot);
+      file_restored(slot, stragglers);
     }
   });
-  if (!broken.message.empty()) return tl::unexpected<Error>(broken);
-  for (auto& [where, slots] : stragglers)
-    where.second->merge(jobs_, slots);
-  for (auto& [index, slots] : ready_stragglers)
-    queues_[index]->ready.merge(jobs_, slots);
+  if (broken) return tl::unexpected<Error>(*broken);
+  for (auto& [where, slots] : stragglers) {
+    Queue& queue = *queues_[where.first];
+    if (where.second == static_cast<std::size_t>(JobState::ready)) {
+      queue.ready.merge(jobs_, slots);
+    } else {
+      (where.second == pinned_list ? queue.pinned : queue.lists[where.second]).merge(jobs_, slots);
+    }
+  }
   for (std::unique_ptr<Queue>& queue : queues_) {
     if (queue != nullptr && queue->name.empty()) queue.reset();
   }
@@ -181,6 +159,32 @@ Result<void> Core::finish_restore() {
   timers_.rewind(time_.time_since_epoch().count());
   jobs_.for_each([this](Slot slot) { arm(slot); });
   return {};
+}
+
+/// Counts a restored job and puts it into its list, or among the stragglers if it comes out of
+/// order (cleaning has moved records).
+void Core::file_restored(Slot slot, Stragglers& stragglers) {
+  const Job& job = jobs_[slot];
+  Queue& queue = *queues_[job.queue];
+  const Details* details = jobs_.details_if_any(slot);
+  if (details != nullptr) {
+    details_bytes_ += details->heap_bytes();
+    if (job.state == JobState::waiting) {
+      for (const model::Dependency& each : details->waits_for) {
+        dependents_[each.id].push_back(job.id);
+      }
+    }
+  }
+  const auto state = static_cast<std::size_t>(job.state);
+  ++queue.counts[state];
+  if (job.state == JobState::ready) {
+    if (queue.ready.accepts(jobs_, slot)) return queue.ready.add(jobs_, slot);
+    stragglers[{job.queue, state}].push_back(slot);
+    return;
+  }
+  JobList& list = list_of(slot);
+  if (list.accepts(jobs_, slot)) return list.push_back(jobs_, slot);
+  stragglers[{job.queue, &list == &queue.pinned ? pinned_list : state}].push_back(slot);
 }
 
 void Core::boot(Now now, Output& out) {
@@ -197,7 +201,7 @@ void Core::boot(Now now, Output& out) {
       Job& job = jobs_[slot];
       JobChanged changed = change(slot, JobState::leased, now);
       changed.order = job.order;
-      changed.due = std::max(job.due + down, now.time + lease_grace);
+      changed.due = std::max(job.due + down, now.time + model::lease_grace);
       changed.is_event = false;
       disarm(slot);
       core::put_changed(*out.facts, changed);

@@ -42,10 +42,10 @@ Duration before_jitter(const Backoff& backoff, std::uint32_t failed) {
 
 }  // namespace
 
-std::optional<JobState> job_state(std::string_view text) {
+std::optional<JobState> job_state(std::string_view wanted) {
   for (std::size_t index = 0; index < job_state_count; ++index) {
     const auto state = static_cast<JobState>(index);
-    if (name(state) == text) return state;
+    if (name(state) == wanted) return state;
   }
   return std::nullopt;
 }

@@ -76,7 +76,7 @@ constexpr bool is_final(JobState state) {
   return state >= JobState::succeeded;
 }
 
-std::optional<JobState> job_state(std::string_view name);
+std::optional<JobState> job_state(std::string_view wanted);
 
 /// The delay before attempt n+1 after n failed attempts.
 struct Backoff {

@@ -38,5 +38,7 @@ inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longe
 inline constexpr std::size_t history_max = 32;  ///< Events kept per job: the first, the last 31.
 inline constexpr std::uint32_t attempts_max = 65'535;  ///< Stored in 16 bits.
 inline constexpr Duration lease_max = std::chrono::hours(24);
+/// What a lease has left at least after a restart of the server.
+inline constexpr Duration lease_grace = std::chrono::seconds(10);
 
 }  // namespace sluice::model

@@ -51,8 +51,8 @@ std::string durability_meaning(const engine::SyncPolicy& sync) {
 }
 
 // Batches, replies and read buffers of some hundred KiB come and go thousands of times a second. By
-// default malloc maps and unmaps each, and the kernel zeroes its pages every time: 5 % of the CPU of
-// a busy server went there. So large blocks stay in the heap, which is trimmed only when much is
+// default malloc maps and unmaps each, and the kernel zeroes its pages every time: 5 % of the CPU
+// of a busy server went there. So large blocks stay in the heap, which is trimmed only when much is
 // free.
 void keep_large_blocks() {
   constexpr int map_from_bytes = 16 << 20;
