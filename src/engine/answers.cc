@@ -78,7 +78,10 @@ void Answers::complete(model::JobInfo& info, bool with_payload) {
   model::for_each_header(record->headers, [&info](ByteView key, ByteView value) {
     info.headers.emplace_back(key, value);
   });
-  if (!with_payload) return;
+  if (!with_payload) {
+    info.has_result = false;  // Lists leave out what may be large: payload and result.
+    return;
+  }
   info.payload = std::string(record->payload);
   if (!info.has_result) return;
   const Result<ByteView> result = log_.read(info.result_at, info.result_bytes);

@@ -1,0 +1,302 @@
+// The engine with its real threads over a directory in memory: what is said is durable, what waits
+// is answered, a failed disk ends it, and a new start finds everything that was acknowledged.
+#include "engine/engine.h"
+
+#include "io/memory.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::engine {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// Time as the test says; it also moves on by itself, a little, so that nothing stands still.
+class TestClock final : public io::Clock {
+ public:
+  Duration since_boot() override { return Duration(ms_.load()); }
+
+  WallTime wall() override { return WallTime(Duration(1'700'000'000'000 + ms_.load())); }
+
+  void advance(Duration by) { ms_ += by.count(); }
+
+ private:
+  std::atomic<std::int64_t> ms_{1000};
+};
+
+class TestSession final : public Session {
+ public:
+  void on_replies(std::vector<SessionReply> replies) override {
+    const std::lock_guard lock(mutex_);
+    for (SessionReply& reply : replies)
+      answers_[reply.sequence] = std::move(reply.answer);
+    changed_.notify_all();
+  }
+
+  /// The answer to a request; none if it does not come in time.
+  std::optional<model::Answer> take(Sequence sequence, milliseconds wait = seconds(20)) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, wait, [&] { return answers_.contains(sequence); });
+    const auto found = answers_.find(sequence);
+    if (found == answers_.end()) return std::nullopt;
+    model::Answer answer = std::move(found->second);
+    answers_.erase(found);
+    return answer;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<Sequence, model::Answer> answers_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override { start(); }
+
+  void TearDown() override {
+    if (engine_ != nullptr) engine_->stop();
+  }
+
+  void start() {
+    EngineOptions options = options_;
+    options.on_failure = [this](const Error&) { failed_ = true; };
+    Result<std::unique_ptr<Engine>> opened = Engine::open(directory_, clock_, std::move(options));
+    ASSERT_TRUE(opened) << opened.error().message;
+    engine_ = std::move(*opened);
+    session_ = std::make_shared<TestSession>();
+    id_ = engine_->attach(session_);
+  }
+
+  /// The process ends; what it wrote stays, and the directory's lock is free.
+  void stop() {
+    engine_->stop();
+    engine_.reset();
+    directory_.kill();
+  }
+
+  Sequence submit(model::Command command, RequestBatch batch = {}) {
+    batch.requests.push_back({++sequence_, std::move(command)});
+    engine_->submit(id_, std::move(batch));
+    return sequence_;
+  }
+
+  Sequence submit_pull(std::string_view queue,
+                       Duration wait = Duration(0),
+                       std::uint32_t count = 1) {
+    RequestBatch batch;
+    batch.queue_lists.push_back({queue});
+    model::Pull pull;
+    pull.queues = &batch.queue_lists.back();
+    pull.wait = wait;
+    pull.count = count;
+    return submit(pull, std::move(batch));
+  }
+
+  model::JobId push(std::string_view queue, std::string_view payload = "payload") {
+    const auto answer = session_->take(submit(model::Push{queue, "type", payload, nullptr}));
+    const auto* pushed = answer ? std::get_if<model::Pushed>(&*answer) : nullptr;
+    EXPECT_NE(pushed, nullptr);
+    return pushed == nullptr ? model::JobId() : pushed->id;
+  }
+
+  std::unique_ptr<model::Delivered> delivered(Sequence sequence) {
+    auto answer = session_->take(sequence);
+    auto* got = answer ? std::get_if<std::unique_ptr<model::Delivered>>(&*answer) : nullptr;
+    return got == nullptr ? nullptr : std::move(*got);
+  }
+
+  std::unique_ptr<model::Delivered> pull(std::string_view queue, std::uint32_t count = 1) {
+    return delivered(submit_pull(queue, Duration(0), count));
+  }
+
+  std::uint64_t count(std::string_view queue, model::JobState state) {
+    const auto answer = session_->take(submit(model::GetQueue{queue}));
+    const auto* info = answer ? std::get_if<std::unique_ptr<model::QueueInfo>>(&*answer) : nullptr;
+    return info == nullptr ? 0 : (*info)->jobs[static_cast<std::size_t>(state)];
+  }
+
+  io::MemoryDirectory directory_;
+  TestClock clock_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+  std::shared_ptr<TestSession> session_;
+  SessionId id_;
+  Sequence sequence_ = 0;
+  std::atomic<bool> failed_ = false;
+};
+
+TEST_F(EngineTest, AnAcknowledgedJobSurvivesPowerLoss) {
+  const model::JobId id = push("mail", "hello");
+  stop();
+  directory_.crash(1);
+  start();
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, id);
+  EXPECT_EQ(jobs->jobs[0].payload, "hello");
+  EXPECT_EQ(jobs->jobs[0].queue, "mail");
+  EXPECT_EQ(jobs->jobs[0].type, "type");
+}
+
+TEST_F(EngineTest, ALeaseSurvivesARestartWithItsToken) {
+  push("mail");
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  push("other");  // Its sync covers the lease.
+  stop();
+  clock_.advance(seconds(25));
+  start();
+  EXPECT_EQ(pull("mail"), nullptr);
+  const auto acked = session_->take(submit(model::Ack{jobs->jobs[0].id, jobs->jobs[0].token, "r"}));
+  ASSERT_TRUE(acked);
+  EXPECT_TRUE(std::holds_alternative<model::Done>(*acked));
+}
+
+TEST_F(EngineTest, AWaitingPullGetsTheJobThatIsPushedLater) {
+  const Sequence waiting = submit_pull("mail", hours(1));
+  const model::JobId id = push("mail");
+  const auto jobs = delivered(waiting);
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, id);
+}
+
+TEST_F(EngineTest, AWaitingPullIsAnsweredWhenItsTimeIsUp) {
+  const Sequence waiting = submit_pull("mail", seconds(5));
+  EXPECT_FALSE(session_->take(waiting, milliseconds(50)));
+  clock_.advance(seconds(6));
+  push("other");  // Wakes the engine, which looks at the clock.
+  const auto answer = session_->take(waiting);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(std::holds_alternative<model::Nothing>(*answer));
+}
+
+TEST_F(EngineTest, AJobLeasedForASessionThatLeftIsReadyAgain) {
+  submit_pull("mail", hours(1));
+  const SessionId gone = id_;
+  session_ = std::make_shared<TestSession>();
+  id_ = engine_->attach(session_);
+  engine_->detach(gone);
+  const model::JobId id = push("mail");
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, id);
+  EXPECT_EQ(jobs->jobs[0].attempt, 1);
+}
+
+TEST_F(EngineTest, ManyJobsArePurgedInStepsAndCountedOnce) {
+  RequestBatch batch;
+  for (int job = 0; job < 25'000; ++job) {
+    batch.requests.push_back({++sequence_, model::Push{"bulk", "type", "x", nullptr}});
+  }
+  engine_->submit(id_, std::move(batch));
+  const auto purged = session_->take(submit(model::PurgeQueue{"bulk"}));
+  ASSERT_TRUE(purged);
+  const auto* counted = std::get_if<model::Counted>(&*purged);
+  ASSERT_NE(counted, nullptr);
+  EXPECT_EQ(counted->count, 25'000u);
+  EXPECT_EQ(count("bulk", model::JobState::ready), 0u);
+}
+
+TEST_F(EngineTest, NothingIsAcknowledgedAfterAFailedSync) {
+  const model::JobId before = push("mail");
+  directory_.fail_at(io::MemoryDirectory::Call::sync, 1);
+  const Sequence lost = submit(model::Push{"mail", "type", "lost", nullptr});
+  EXPECT_FALSE(session_->take(lost, milliseconds(200)));
+  const Sequence after = submit(model::Push{"mail", "type", "after", nullptr});
+  EXPECT_FALSE(session_->take(after, milliseconds(200)));
+  EXPECT_TRUE(failed_);
+  stop();
+  directory_.crash(7);
+  directory_.clear_faults();
+  start();
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, before);
+}
+
+TEST_F(EngineTest, PushesAreRefusedWhileTheDiskIsNearlyFullAcksGoOn) {
+  push("mail");
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  directory_.set_capacity(100u << 20);  // Less than disk_free_bytes_min is free now.
+  clock_.advance(seconds(2));
+  session_->take(submit_pull("none"));  // A turn in which the engine looks at the disk.
+  const auto refused = session_->take(submit(model::Push{"mail", "type", "x", nullptr}));
+  ASSERT_TRUE(refused);
+  const auto* error = std::get_if<std::unique_ptr<Error>>(&*refused);
+  ASSERT_NE(error, nullptr);
+  EXPECT_EQ((*error)->code, ErrorCode::busy);
+  EXPECT_NE((*error)->message.find("disk_free_bytes_min"), std::string::npos);
+  const auto acked = session_->take(submit(model::Ack{jobs->jobs[0].id, jobs->jobs[0].token, ""}));
+  ASSERT_TRUE(acked);
+  EXPECT_TRUE(std::holds_alternative<model::Done>(*acked));
+}
+
+TEST_F(EngineTest, ARecordThatRottedIsNotDelivered) {
+  stop();
+  options_.log.tail_cache_bytes = 0;
+  start();
+  push("mail", std::string(300, 'p'));
+  // Past the tail cache: the bytes come from the file.
+  const Result<std::vector<std::string>> names = directory_.list();
+  ASSERT_TRUE(names);
+  for (const std::string& name : *names) {
+    const std::size_t at = directory_.content(name).find(std::string(300, 'p'));
+    if (at != std::string::npos) directory_.flip(name, at + 10, 0x20);
+  }
+  const auto jobs = pull("mail");
+  if (jobs != nullptr && !jobs->jobs.empty()) {
+    EXPECT_EQ(jobs->jobs[0].payload, std::string(300, 'p')) << "from memory, or not at all";
+  }
+}
+
+TEST_F(EngineTest, CleaningKeepsTheLogNearItsLiveData) {
+  stop();
+  options_.log.segment_bytes = 64u << 10;
+  start();
+  const model::JobId kept = push("slow", "kept");
+  for (int round = 0; round < 40; ++round) {
+    RequestBatch batch;
+    for (int job = 0; job < 200; ++job) {
+      batch.requests.push_back({++sequence_, model::Push{"fast", "type", "payload", nullptr}});
+    }
+    engine_->submit(id_, std::move(batch));
+    ASSERT_TRUE(session_->take(submit(model::PurgeQueue{"fast"})));
+  }
+  for (int wait = 0; wait < 2000 && engine_->counters().journal_segments > 5; ++wait)
+    push("slow");
+  EXPECT_LE(engine_->counters().journal_segments, 9u);
+  stop();
+  directory_.crash(3);
+  start();
+  const auto jobs = pull("slow");
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, kept);
+  EXPECT_EQ(jobs->jobs[0].payload, "kept");
+}
+
+TEST_F(EngineTest, IntervalSyncAnswersBeforeTheDiskHasSynced) {
+  stop();
+  options_.sync = {SyncPolicy::Kind::interval, hours(1)};
+  start();
+  const std::uint64_t syncs = engine_->counters().syncs_total;
+  push("mail");
+  EXPECT_EQ(engine_->counters().syncs_total, syncs);
+  stop();
+  start();
+  EXPECT_NE(pull("mail"), nullptr);
+}
+
+}  // namespace
+}  // namespace sluice::engine
