@@ -138,10 +138,9 @@ std::optional<std::uint64_t> parse_number(ByteView text) {
 
 std::optional<Duration> parse_duration(ByteView text) {
   std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [unit_at, error] = std::from_chars(text.data(), end, number);
+  const auto [unit_at, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc()) return std::nullopt;
-  const ByteView unit(unit_at, static_cast<std::size_t>(end - unit_at));
+  const ByteView unit = text.substr(static_cast<std::size_t>(unit_at - text.data()));
   std::uint64_t factor = 0;
   if (unit.empty() || unit == "ms") {
     factor = 1;

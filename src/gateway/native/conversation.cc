@@ -210,6 +210,7 @@ void Conversation::answer_backup(const BackupOrder& order, const Result<engine::
 void Conversation::end_waits() {
   check(has_only_waits());
   std::vector<engine::SessionReply> replies;
+  replies.reserve(waiting_.size());
   for (const engine::Sequence sequence : waiting_) {
     replies.push_back({sequence, model::Nothing{}});
   }

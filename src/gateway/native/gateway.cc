@@ -28,6 +28,16 @@ std::string text(const tcp::endpoint& endpoint) {
                                     : fmt::format("{}:{}", address, endpoint.port());
 }
 
+std::vector<std::unique_ptr<IoThread>> make_threads(Shared& shared) {
+  check(shared.options.io_threads > 0);
+  std::vector<std::unique_ptr<IoThread>> threads;
+  threads.reserve(shared.options.io_threads);
+  for (std::size_t i = 0; i < shared.options.io_threads; ++i) {
+    threads.push_back(std::make_unique<IoThread>(shared));
+  }
+  return threads;
+}
+
 tl::unexpected<Error> cannot_listen(const std::string& where, const error_code& problem) {
   return fail(ErrorCode::io,
               fmt::format("cannot listen on {}: {}; choose another address or end what uses it",
@@ -39,14 +49,11 @@ tl::unexpected<Error> cannot_listen(const std::string& where, const error_code& 
 
 class Gateway::Impl {
  public:
-  Impl(engine::Port& port, GatewayOptions options) : shared(port, std::move(options)) {
-    check(shared.options.io_threads > 0);
-    for (std::size_t i = 0; i < shared.options.io_threads; ++i) {
-      threads.push_back(std::make_unique<IoThread>(shared));
-    }
-    acceptor.emplace(threads[0]->context());
-    accept_timer.emplace(threads[0]->context());
-  }
+  Impl(engine::Port& port, GatewayOptions options)
+      : shared(port, std::move(options)),
+        threads(make_threads(shared)),
+        acceptor(threads[0]->context()),
+        accept_timer(threads[0]->context()) {}
 
   Result<void> listen(const std::string& host, std::uint16_t port);
   void accept();
@@ -54,8 +61,8 @@ class Gateway::Impl {
 
   Shared shared;
   std::vector<std::unique_ptr<IoThread>> threads;
-  std::optional<tcp::acceptor> acceptor;
-  std::optional<asio::steady_timer> accept_timer;
+  tcp::acceptor acceptor;
+  asio::steady_timer accept_timer;
   tcp::endpoint endpoint;
   std::size_t next_thread = 0;
   std::uint64_t next_client = 1;
@@ -77,14 +84,14 @@ Result<void> Gateway::Impl::listen(const std::string& host, std::uint16_t port) 
   const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, problem);
   if (problem || found.empty()) return cannot_listen(where, problem);
   endpoint = found.begin()->endpoint();
-  acceptor->open(endpoint.protocol(), problem);
-  if (!problem) acceptor->set_option(tcp::acceptor::reuse_address(true), problem);
-  if (!problem) acceptor->bind(endpoint, problem);
-  if (!problem) acceptor->listen(tcp::acceptor::max_listen_connections, problem);
-  if (!problem) endpoint = acceptor->local_endpoint(problem);
+  acceptor.open(endpoint.protocol(), problem);
+  if (!problem) acceptor.set_option(tcp::acceptor::reuse_address(true), problem);
+  if (!problem) acceptor.bind(endpoint, problem);
+  if (!problem) acceptor.listen(tcp::acceptor::max_listen_connections, problem);
+  if (!problem) endpoint = acceptor.local_endpoint(problem);
   if (problem) {
     error_code ignored;
-    acceptor->close(ignored);
+    acceptor.close(ignored);
     return cannot_listen(where, problem);
   }
   shared.facts.address = text(endpoint);
@@ -94,14 +101,14 @@ Result<void> Gateway::Impl::listen(const std::string& host, std::uint16_t port) 
 void Gateway::Impl::accept() {
   IoThread& thread = *threads[next_thread];
   next_thread = (next_thread + 1) % threads.size();
-  acceptor->async_accept(thread.context(),
-                         [this, &thread](const error_code& problem, tcp::socket socket) {
-                           if (problem == asio::error::operation_aborted) return;
-                           if (!acceptor->is_open()) return;
-                           if (problem) return accept_later(problem);
-                           accepted(thread, std::move(socket));
-                           accept();
-                         });
+  acceptor.async_accept(thread.context(),
+                        [this, &thread](const error_code& problem, tcp::socket socket) {
+                          if (problem == asio::error::operation_aborted) return;
+                          if (!acceptor.is_open()) return;
+                          if (problem) return accept_later(problem);
+                          accepted(thread, std::move(socket));
+                          accept();
+                        });
 }
 
 void Gateway::Impl::accepted(IoThread& thread, tcp::socket socket) {
@@ -135,9 +142,9 @@ void Gateway::Impl::accept_later(const error_code& problem) {
   if (!std::exchange(had_no_descriptors, true)) {
     shared.log(fmt::format("event=accept_failed error=\"{}\"", problem.message()));
   }
-  accept_timer->expires_after(accept_pause);
-  accept_timer->async_wait([this](const error_code& cancelled) {
-    if (!cancelled && acceptor->is_open()) accept();
+  accept_timer.expires_after(accept_pause);
+  accept_timer.async_wait([this](const error_code& cancelled) {
+    if (!cancelled && acceptor.is_open()) accept();
   });
 }
 
@@ -147,8 +154,8 @@ void Gateway::Impl::stop(Duration grace) {
     std::promise<void> is_closed;
     asio::post(threads[0]->context(), [this, &is_closed] {
       error_code ignored;  // Nothing depends on how the listening socket goes.
-      acceptor->close(ignored);
-      accept_timer->cancel();
+      acceptor.close(ignored);
+      accept_timer.cancel();
       is_closed.set_value();
     });
     is_closed.get_future().wait();

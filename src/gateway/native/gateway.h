@@ -49,6 +49,8 @@ class Gateway {
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
+  Gateway(Gateway&&) = delete;
+  Gateway& operator=(Gateway&&) = delete;
 
   /// Listens and starts the threads. `host` is an address or a name of this machine. Once. Error:
   /// `io` with the address and what the system said.
