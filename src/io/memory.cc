@@ -125,23 +125,27 @@ struct MemoryDirectory::Node {
     }
   }
 
+  /// What power loss makes of one unsynced sector.
+  static void lose_power(const char* cached, char* durable, std::mt19937_64& random) {
+    const std::uint64_t fate = random() % 10;
+    if (fate < 4) {
+      std::copy_n(cached, sector_bytes, durable);
+    } else if (fate < 5) {
+      std::copy_n(cached, random() % sector_bytes, durable);
+    } else if (fate < 6) {
+      for (std::size_t i = 0; i < sector_bytes; ++i) {
+        if (durable[i] != cached[i]) durable[i] = static_cast<char>(random());
+      }
+    }
+  }
+
   /// Decides for every unsynced sector and for the size; the cache is the device afterwards.
   void lose_power(std::mt19937_64& random) {
     for (auto& [number, page] : pages) {
       for (std::size_t s = 0; s < sectors_per_page; ++s) {
         if ((page.dirty >> s & 1) == 0) continue;
-        char* durable = page.durable.data() + s * sector_bytes;
-        const char* cached = page.cached.data() + s * sector_bytes;
-        const std::uint64_t fate = random() % 10;
-        if (fate < 4) {
-          std::copy_n(cached, sector_bytes, durable);
-        } else if (fate < 5) {
-          std::copy_n(cached, random() % sector_bytes, durable);
-        } else if (fate < 6) {
-          for (std::size_t i = 0; i < sector_bytes; ++i) {
-            if (durable[i] != cached[i]) durable[i] = static_cast<char>(random());
-          }
-        }
+        const std::size_t at = s * sector_bytes;
+        lose_power(page.cached.data() + at, page.durable.data() + at, random);
       }
       page.dirty = 0;
       page.cached = page.durable;

@@ -100,18 +100,18 @@ class Walk {
       if (scanner.offset() == range.to) return {};
       range.from = scanner.offset();
       FrameFinder finder(file, range, next_sequence_);
-      const Result<std::optional<FrameFinder::Found>> found = finder.next();
-      if (!found) return tl::unexpected<Error>(found.error());
-      if (!*found) return note_end(file, segment, range, is_end_known);
-      const std::uint32_t skipped = (*found)->offset - range.from;
+      const Result<bool> is_found = finder.next();
+      if (!is_found) return tl::unexpected<Error>(is_found.error());
+      if (!*is_found) return note_end(file, segment, range, is_end_known);
+      const FrameFinder::Found& found = finder.found();
       note(segment,
            range.from,
-           std::to_string(skipped) + " bytes are no intact frames; frames " +
-               std::to_string(next_sequence_) + " to " +
-               std::to_string((*found)->header.sequence - 1) + " are lost",
+           std::to_string(found.offset - range.from) + " bytes are no intact frames; frames " +
+               std::to_string(next_sequence_) + " to " + std::to_string(found.header.sequence - 1) +
+               " are lost",
            !is_sound_ || is_end_known);
-      range.from = (*found)->offset;
-      next_sequence_ = (*found)->header.sequence;
+      range.from = found.offset;
+      next_sequence_ = found.header.sequence;
     }
   }
 

@@ -147,11 +147,9 @@ constexpr std::uint64_t place(std::uint64_t salt, std::uint32_t offset) {
   return mix(salt + offset * 0x9e3779b97f4a7c15ull);
 }
 
-inline std::uint64_t frame_checksum(const char* frame,
-                                    std::size_t payload_bytes,
-                                    std::uint64_t salt,
-                                    std::uint32_t offset) {
-  return XXH3_64bits(frame + 8, frame_header_bytes - 8 + payload_bytes) ^ place(salt, offset);
+/// Of a whole frame, header and payload.
+inline std::uint64_t frame_checksum(ByteView frame, std::uint64_t salt, std::uint32_t offset) {
+  return XXH3_64bits(frame.data() + 8, frame.size() - 8) ^ place(salt, offset);
 }
 
 /// Where and as what a frame is written.
@@ -174,24 +172,20 @@ inline void seal_frame(char* frame,
   const std::uint64_t length_and_lag = capped_lag << 32 | payload_bytes | flags;
   std::memcpy(frame + 8, &length_and_lag, sizeof length_and_lag);
   std::memcpy(frame + 16, &at.sequence, sizeof at.sequence);
-  const std::uint64_t checksum = frame_checksum(frame, payload_bytes, at.salt, at.offset);
+  const std::uint64_t checksum =
+      frame_checksum({frame, frame_header_bytes + payload_bytes}, at.salt, at.offset);
   std::memcpy(frame, &checksum, sizeof checksum);
 }
 
-/// The header of the intact frame that starts `bytes`, if there is one. `bytes` reaches at least to
-/// the frame's end.
-inline std::optional<FrameHeader> intact_frame(ByteView bytes,
-                                               std::uint64_t salt,
-                                               std::uint32_t offset) {
+/// Whether `bytes` starts with a whole, intact frame.
+inline bool is_intact_frame(ByteView bytes, std::uint64_t salt, std::uint32_t offset) {
   FrameHeader header;
-  if (bytes.size() < sizeof header) return std::nullopt;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.length() > bytes.size() - sizeof header) return std::nullopt;
-  if (header.lag > header.sequence) return std::nullopt;
-  if (header.checksum != frame_checksum(bytes.data(), header.length(), salt, offset)) {
-    return std::nullopt;
-  }
-  return header;
+  if (bytes.size() < sizeof header) return false;
+  bytes.copy(reinterpret_cast<char*>(&header), sizeof header);
+  if (header.length() > bytes.size() - sizeof header) return false;
+  if (header.lag > header.sequence) return false;
+  const ByteView frame = bytes.substr(0, sizeof header + header.length());
+  return header.checksum == frame_checksum(frame, salt, offset);
 }
 
 SegmentHeaderBytes encode(const SegmentHeader& header);

@@ -168,7 +168,7 @@ class Log::Impl {
           directory_.open(segment_name(oldest.number), io::OpenMode::read_only);
       if (!file) return tl::unexpected<Error>(file.error());
       cleaner_file_ = std::move(*file);
-      cleaner_.emplace(
+      cleaner_ = std::make_unique<FrameScanner>(
           *cleaner_file_,
           SegmentRange{segment_salt(log_id_, oldest.number), segment_header_bytes, oldest.end},
           oldest.first_sequence);
@@ -320,7 +320,7 @@ class Log::Impl {
   Tail tail_;
   BlockReader blocks_;
   std::unique_ptr<io::File> cleaner_file_;
-  std::optional<FrameScanner> cleaner_;
+  std::unique_ptr<FrameScanner> cleaner_;
   std::deque<Drop> drops_;
   std::size_t pins_ = 0;
 

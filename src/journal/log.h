@@ -91,6 +91,8 @@ class Log {
   ~Log();
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
+  Log(Log&&) = delete;
+  Log& operator=(Log&&) = delete;
 
   // -- Appending. ------------------------------------------------------------------------------
 

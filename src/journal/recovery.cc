@@ -49,11 +49,12 @@ Result<std::uint32_t> look_behind(io::File& file, const SegmentRange& range, Sur
   FrameFinder finder(file, range, log.stop_sequence);
   std::uint32_t end = range.from;
   for (;;) {
-    const Result<std::optional<FrameFinder::Found>> found = finder.next();
-    if (!found) return failed(found);
-    if (!*found) return end;
-    log.durable_upto = std::max(log.durable_upto, (*found)->header.durable_upto());
-    end = (*found)->offset + frame_header_bytes + (*found)->header.length();
+    const Result<bool> is_found = finder.next();
+    if (!is_found) return failed(is_found);
+    if (!*is_found) return end;
+    const FrameHeader& header = finder.found().header;
+    log.durable_upto = std::max(log.durable_upto, header.durable_upto());
+    end = finder.found().offset + frame_header_bytes + header.length();
   }
 }
 

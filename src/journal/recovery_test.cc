@@ -188,10 +188,10 @@ TEST(Recovery, AFrameAtAnotherOffsetOrInAnotherSegmentIsNotIntact) {
   bytes.append("payload");
   const std::uint64_t salt = segment_salt(1, 1);
   seal_frame(bytes.data(), 7, {salt, 100, 5, 5});
-  EXPECT_TRUE(intact_frame(bytes.view(), salt, 100));
-  EXPECT_FALSE(intact_frame(bytes.view(), salt, 101));
-  EXPECT_FALSE(intact_frame(bytes.view(), segment_salt(1, 2), 100));
-  EXPECT_FALSE(intact_frame(bytes.view(), segment_salt(2, 1), 100));
+  EXPECT_TRUE(is_intact_frame(bytes.view(), salt, 100));
+  EXPECT_FALSE(is_intact_frame(bytes.view(), salt, 101));
+  EXPECT_FALSE(is_intact_frame(bytes.view(), segment_salt(1, 2), 100));
+  EXPECT_FALSE(is_intact_frame(bytes.view(), segment_salt(2, 1), 100));
 }
 
 TEST(Recovery, AnOlderVersionOfASectorIsNoticed) {

@@ -34,7 +34,7 @@ bool FrameScanner::take_frame() {
     return false;
   }
   frame_offset_ = offset();
-  if (header_.checksum != frame_checksum(frame, header_.length(), range_.salt, frame_offset_)) {
+  if (header_.checksum != frame_checksum({frame, bytes}, range_.salt, frame_offset_)) {
     return false;
   }
   payload_ = {frame + frame_header_bytes, header_.length()};
@@ -82,7 +82,7 @@ FrameFinder::FrameFinder(io::File& file, const SegmentRange& range, std::uint64_
       sequence_max_(sequence_min + (range.to - range.from) / frame_header_bytes + 1),
       at_(range.from) {}
 
-Result<std::optional<FrameFinder::Found>> FrameFinder::next() {
+Result<bool> FrameFinder::next() {
   while (range_.to - at_ >= frame_header_bytes) {
     if (at_ < window_start_ || at_ + frame_header_bytes > window_start_ + window_.size()) {
       const Result<bool> filled = fill(at_);
@@ -99,13 +99,13 @@ Result<std::optional<FrameFinder::Found>> FrameFinder::next() {
     at_ += static_cast<std::uint32_t>(at - begin);
     if (at > end) continue;
     const std::uint32_t offset = at_++;
-    const Result<std::optional<FrameHeader>> header = verify(offset);
-    if (!header) return tl::unexpected<Error>(header.error());
-    if (!*header) continue;
-    at_ = offset + frame_header_bytes + (*header)->length();
-    return Found{**header, offset};
+    const Result<bool> is_intact = verify(offset);
+    if (!is_intact) return tl::unexpected<Error>(is_intact.error());
+    if (!*is_intact) continue;
+    at_ = offset + frame_header_bytes + found_.header.length();
+    return true;
   }
-  return std::nullopt;
+  return false;
 }
 
 /// Moves the window to `offset`, or further where there are only zeros: no frame starts in them.
@@ -125,18 +125,24 @@ Result<bool> FrameFinder::fill(std::uint32_t offset) {
   }
 }
 
-Result<std::optional<FrameHeader>> FrameFinder::verify(std::uint32_t offset) {
+/// Whether an intact frame starts at `offset`, which is in the window; it is found_ then.
+Result<bool> FrameFinder::verify(std::uint32_t offset) {
   const ByteView seen = window_.view().substr(offset - window_start_);
   FrameHeader header;
   std::memcpy(&header, seen.data(), sizeof header);
   const std::size_t bytes = frame_header_bytes + std::size_t{header.length()};
-  if (bytes > range_.to - offset) return std::nullopt;
-  if (bytes <= seen.size()) return intact_frame(seen, range_.salt, offset);
-  large_.clear();
-  const Result<std::size_t> got = file_.read_at(offset, large_.extend(bytes), bytes);
-  if (!got) return tl::unexpected<Error>(got.error());
-  large_.truncate(*got);
-  return intact_frame(large_.view(), range_.salt, offset);
+  if (bytes > range_.to - offset) return false;
+  ByteView frame = seen;
+  if (bytes > seen.size()) {
+    large_.clear();
+    const Result<std::size_t> got = file_.read_at(offset, large_.extend(bytes), bytes);
+    if (!got) return tl::unexpected<Error>(got.error());
+    large_.truncate(*got);
+    frame = large_.view();
+  }
+  if (!is_intact_frame(frame, range_.salt, offset)) return false;
+  found_ = {header, offset};
+  return true;
 }
 
 Result<bool> is_zero(io::File& file, std::uint64_t from, std::uint64_t to) {

@@ -53,7 +53,7 @@ class FrameScanner {
   std::uint64_t next_sequence() const { return sequence_; }
 
   /// Why reading failed, if it did.
-  const std::optional<Error>& error() const { return error_; }
+  const Error* error() const { return error_ ? &*error_ : nullptr; }
 
  private:
   bool take_frame();
@@ -87,12 +87,15 @@ class FrameFinder {
   /// Frames with a sequence below `sequence_min` are not wanted; how many can fit bounds the
   /// others.
   FrameFinder(io::File& file, const SegmentRange& range, std::uint64_t sequence_min);
-  /// The next intact frame in the file's order; the search goes on behind it.
-  Result<std::optional<Found>> next();
+  /// Looks for the next intact frame in the file's order; false if there is none.
+  Result<bool> next();
+
+  /// What next() found.
+  const Found& found() const { return found_; }
 
  private:
   Result<bool> fill(std::uint32_t offset);
-  Result<std::optional<FrameHeader>> verify(std::uint32_t offset);
+  Result<bool> verify(std::uint32_t offset);
 
   io::File& file_;
   SegmentRange range_;
@@ -102,6 +105,7 @@ class FrameFinder {
   Buffer window_;
   std::uint32_t window_start_ = 0;
   Buffer large_;
+  Found found_;
 };
 
 /// Whether the file has nothing but zeros from `from` to `to`.

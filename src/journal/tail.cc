@@ -85,7 +85,7 @@ void Tail::reuse(std::shared_ptr<Chunk> chunk) {
 }
 
 /// Copies a chunk that wastes its memory into the block before it, or into a new block.
-void Tail::merge(Chunks::iterator small) {
+void Tail::merge(const Chunks::iterator& small) {
   std::shared_ptr<Chunk> chunk = *small;
   const std::size_t size = chunk->bytes.size();
   Chunk* block = small == chunks_.begin() ? nullptr : std::prev(small)->get();

@@ -47,7 +47,7 @@ class Tail {
 
   std::shared_ptr<Chunk> fresh();
   void reuse(std::shared_ptr<Chunk> chunk);
-  void merge(Chunks::iterator small);
+  void merge(const Chunks::iterator& small);
   void evict();
 
   std::size_t bytes_max_;
