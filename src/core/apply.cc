@@ -336,10 +336,12 @@ std::unique_ptr<model::Delivered> Core::lease_jobs(const std::vector<QueueIndex>
                                                    Output& out,
                                                    Position& needs) {
   std::unique_ptr<model::Delivered> delivered;
+  std::size_t bytes = 0;
   for (const QueueIndex index : queues) {
     Queue& queue = *queues_[index];
     if (queue.policy.paused) continue;
-    while (queue.ready.size() > 0 && (delivered == nullptr || delivered->jobs.size() < count)) {
+    while (queue.ready.size() > 0 && (delivered == nullptr || (delivered->jobs.size() < count &&
+                                                               bytes < model::pull_bytes_max))) {
       const Slot slot = queue.ready.front(jobs_);
       if (delivered == nullptr) {
         delivered = std::make_unique<model::Delivered>();
@@ -349,6 +351,7 @@ std::unique_ptr<model::Delivered> Core::lease_jobs(const std::vector<QueueIndex>
       if (const Details* details = jobs_.details_if_any(slot)) {
         needs = std::max(needs, details->ready_since);
       }
+      bytes += jobs_[slot].record_bytes;
       lease_job(slot, lease, worker, now, out, *delivered);
       ++queue.pulled_total;
     }

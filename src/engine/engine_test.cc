@@ -208,6 +208,18 @@ TEST_F(EngineTest, ManyJobsArePurgedInStepsAndCountedOnce) {
   EXPECT_EQ(count("bulk", model::JobState::ready), 0u);
 }
 
+TEST_F(EngineTest, OnePullHandsOutAtMostItsLimitOfBytes) {
+  const std::string large(8u << 20, 'x');
+  for (int job = 0; job < 12; ++job)
+    push("large", large);
+  const auto some = pull("large", 100);
+  ASSERT_NE(some, nullptr);
+  EXPECT_EQ(some->jobs.size(), model::pull_bytes_max / large.size());
+  const auto rest = pull("large", 100);
+  ASSERT_NE(rest, nullptr);
+  EXPECT_EQ(rest->jobs.size(), 12 - some->jobs.size());
+}
+
 TEST_F(EngineTest, NothingIsAcknowledgedAfterAFailedSync) {
   const model::JobId before = push("mail");
   directory_.fail_at(io::MemoryDirectory::Call::sync, 1);

@@ -32,7 +32,10 @@ inline constexpr std::size_t worker_bytes_max = 255;
 inline constexpr std::size_t headers_max = 256;        ///< Headers of one job.
 inline constexpr std::size_t after_max = 1000;         ///< Dependencies of one job.
 inline constexpr std::size_t pull_count_max = 10'000;  ///< Jobs of one PULL.
-inline constexpr std::size_t pull_queues_max = 256;    ///< Queues of one PULL.
+/// Records that one PULL hands out together; reached, it gives fewer jobs than COUNT (at least
+/// one).
+inline constexpr std::size_t pull_bytes_max = 64u << 20;
+inline constexpr std::size_t pull_queues_max = 256;  ///< Queues of one PULL.
 inline constexpr std::size_t backoff_list_max = 32;
 inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longer is cut.
 inline constexpr std::size_t history_max = 32;  ///< Events kept per job: the first, the last 31.
