@@ -26,12 +26,20 @@ class Nobody final : public engine::Session {
   void on_replies(std::vector<engine::SessionReply>) override {}
 };
 
+/// Why the engine stopped. Written once by the engine's thread, read by any after has_happened.
+struct Failure {
+  std::atomic<bool> has_happened{false};
+  Error error;
+};
+
 /// The engine and what it stands on. Shared by the core and its links; the last one stops it.
 class Process {
  public:
   static Result<std::shared_ptr<Process>> open(const std::string& path,
-                                               engine::EngineOptions options) {
+                                               engine::EngineOptions options,
+                                               std::shared_ptr<const Failure> failure) {
     auto process = std::make_shared<Process>();
+    process->failure_ = std::move(failure);
     auto directory = io::open_directory(path);
     if (!directory) return tl::unexpected<Error>(std::move(directory.error()));
     process->directory_ = std::move(*directory);
@@ -57,6 +65,11 @@ class Process {
 
   native::Facts& facts() { return facts_; }
 
+  /// Null while the engine is well.
+  const Error* failure() const {
+    return failure_->has_happened.load(std::memory_order_acquire) ? &failure_->error : nullptr;
+  }
+
   /// Jobs leased to callers who left go back to their queues.
   void release(const std::vector<model::Release>& leases) {
     if (leases.empty()) return;
@@ -72,6 +85,7 @@ class Process {
   io::SystemClock clock_;
   native::Facts facts_;
   std::unique_ptr<engine::Engine> engine_;
+  std::shared_ptr<const Failure> failure_;  ///< Shared with the engine's on_failure.
   engine::SessionId nobody_;
   std::atomic<engine::Sequence> releases_{0};  ///< Links may have threads of their own.
 };
@@ -140,6 +154,7 @@ void EmbeddedLink::wake() {
 void EmbeddedLink::turn() {
   has_turn_ = false;
   if (is_closed_) return;
+  if (const Error* failure = process_->failure()) return close(Error(*failure));
   if (!conversation_.has_value()) open();
   std::string commands;
   pipeline_.take_output(commands, std::chrono::steady_clock::now());
@@ -256,15 +271,18 @@ Result<std::shared_ptr<Core>> embedded_core(const asio::any_io_executor& executo
   engine::EngineOptions engine_options;
   engine_options.log = log_options(options);
   engine_options.sync = sync_policy(options);
-  engine_options.on_failure = [executor, core_to_fail](const Error& error) {
+  const auto failure = std::make_shared<Failure>();
+  engine_options.on_failure = [executor, core_to_fail, failure](const Error& error) {
+    failure->error = error;
+    failure->has_happened.store(true, std::memory_order_release);
     asio::post(executor, [core_to_fail, error] {
       if (const auto core = core_to_fail->lock()) core->fail(error);
     });
   };
-  auto process = Process::open(directory, std::move(engine_options));
+  auto process = Process::open(directory, std::move(engine_options), failure);
   if (!process) return tl::unexpected<Error>(std::move(process.error()));
-  auto make_link = [process = std::move(*process)](
-                       const asio::any_io_executor& on) -> std::shared_ptr<Link> {
+  auto make_link =
+      [process = std::move(*process)](const asio::any_io_executor& on) -> std::shared_ptr<Link> {
     return std::make_shared<EmbeddedLink>(on, process);
   };
   auto core = std::make_shared<Core>(executor, std::move(make_link), CoreLimits{});

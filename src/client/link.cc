@@ -5,6 +5,10 @@
 namespace sluice::client {
 
 void Link::submit(std::shared_ptr<Call> call) {
+  if (is_closed_) {
+    call->finish({{}, why_unsent_});
+    return;
+  }
   const SteadyTime deadline = call->deadline;
   is_waiting_ = call->request.lane == Lane::waiting;
   pipeline_.submit(std::move(call));
@@ -20,6 +24,7 @@ void Link::abandon(const Call& call) {
 void Link::close(const Error& error) {
   if (is_closed_) return;
   is_closed_ = true;
+  why_unsent_ = error;
   pipeline_.finish_all(error);
   deadline_.cancel();
   closed();

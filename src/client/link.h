@@ -24,6 +24,7 @@ class Link : public std::enable_shared_from_this<Link> {
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
+  /// Once closed, every call ends at once with the error that closed it.
   void submit(std::shared_ptr<Call> call);
   /// The caller left; finish() is not called any more.
   void abandon(const Call& call);

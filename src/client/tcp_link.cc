@@ -291,8 +291,8 @@ Result<std::shared_ptr<Core>> remote_core(const asio::any_io_executor& executor,
                                           const ClientOptions& options) {
   Result<Address> address = parse_address(url);
   if (!address) return tl::unexpected<Error>(std::move(address.error()));
-  auto make_link = [address = std::move(*address), options](
-                       const asio::any_io_executor& on) -> std::shared_ptr<Link> {
+  auto make_link = [address = std::move(*address),
+                    options](const asio::any_io_executor& on) -> std::shared_ptr<Link> {
     return std::make_shared<TcpLink>(on, address, options);
   };
   const CoreLimits limits{.waiting_max = options.waiting_max(),
