@@ -53,11 +53,14 @@ std::vector<Row> sorted_rows(const Sample& before, const Sample& current) {
   std::vector<Row> rows;
   for (const QueueInfo& queue : current.queues)
     rows.push_back({&queue, rates(queue, before, seconds)});
-  const auto key = [](const Row& row) {
-    return std::tuple(row.rates.pushed + row.rates.pulled, row.queue->count(JobState::ready));
-  };
-  std::stable_sort(
-      rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return key(a) > key(b); });
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    const double busy_a = a.rates.pushed + a.rates.pulled;
+    const double busy_b = b.rates.pushed + b.rates.pulled;
+    if (busy_a != busy_b) return busy_a > busy_b;
+    const std::uint64_t ready_a = a.queue->count(JobState::ready);
+    const std::uint64_t ready_b = b.queue->count(JobState::ready);
+    return ready_a != ready_b ? ready_a > ready_b : a.queue->name < b.queue->name;
+  });
   return rows;
 }
 
