@@ -152,7 +152,7 @@ std::optional<model::Answer> Core::meet_unique(const model::Push& push,
                                                Now now,
                                                Slot& replaced) const {
   const auto held = keys_.find(KeyName(queue, push.options->unique_key));
-  if (held == keys_.end() || held->second.until <= now.time) return std::nullopt;
+  if (held == keys_.end() || held->second.until < now.time) return std::nullopt;
   const model::JobId holder = held->second.job;
   const auto exists = [&](std::string_view why) {
     return model::Answer(std::make_unique<Error>(

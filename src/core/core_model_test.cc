@@ -103,7 +103,7 @@ class SimpleQueue {
     for (;;) {
       SimpleJob* first = nullptr;
       for (SimpleJob& job : jobs) {
-        if (job.due < 0 || job.due > now) continue;
+        if (job.due < 0 || job.due >= now) continue;  // Its millisecond must be over.
         if (first != nullptr && job.due == first->due) is_ambiguous = true;
         if (first == nullptr || job.due < first->due) first = &job;
       }

@@ -16,6 +16,9 @@ std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
 
+/// The resolution of journal time.
+constexpr Duration one_tick{1};
+
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
 bool is_wall_timed(const Job& job, const Details* details) {
   return job.state == JobState::scheduled && details != nullptr && details->at &&
@@ -352,9 +355,12 @@ void Core::remove_job(Slot slot, Output& out) {
 bool Core::tick(Now now, std::size_t& steps, Output& out) {
   time_ = std::max(time_, now.time);
   now.time = time_;
+  // A deadline is counted from the beginning of its millisecond; so it is over when the millisecond
+  // it falls into is. Otherwise a lease of 50 ms could end after 49.1 ms (RELIABILITY T1).
+  const Time passed = now.time - one_tick;
   const std::int64_t wall = now.wall.time_since_epoch().count();
   if (wall < wall_timers_.elapsed()) wall_timers_.rewind(wall);
-  if (!wait_ends_.empty() && wait_ends_.begin()->first <= now.time && steps > 0) {
+  if (!wait_ends_.empty() && wait_ends_.begin()->first <= passed && steps > 0) {
     --steps;
     const model::Ticket ticket = wait_ends_.begin()->second;
     const auto await = awaits_.find(ticket);
@@ -368,7 +374,7 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     drop_waiter(ticket);
     return true;
   }
-  if (!key_ends_.empty() && key_ends_.begin()->first <= now.time && steps > 0) {
+  if (!key_ends_.empty() && key_ends_.begin()->first <= passed && steps > 0) {
     --steps;
     const KeyName name = key_ends_.begin()->second;
     core::put_key_gone(*out.facts, name.first, name.second);
@@ -377,7 +383,7 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     last_facts_ = out.base;
     return true;
   }
-  Slot slot = timers_.pop(now.time.time_since_epoch().count(), steps);
+  Slot slot = timers_.pop(passed.time_since_epoch().count(), steps);
   if (slot == no_slot) slot = wall_timers_.pop(wall, steps);
   if (slot == no_slot) return false;
   expire_timer(slot, now, out);
@@ -431,7 +437,7 @@ std::optional<Duration> Core::until_next(Now now) const {
   const auto consider = [&soonest](std::int64_t wait) {
     if (!soonest || wait < *soonest) soonest = wait;
   };
-  const std::int64_t time = std::max(time_, now.time).time_since_epoch().count();
+  const std::int64_t time = (std::max(time_, now.time) - one_tick).time_since_epoch().count();
   if (const auto next = timers_.next()) consider(*next - time);
   if (const auto next = wall_timers_.next()) consider(*next - now.wall.time_since_epoch().count());
   if (!wait_ends_.empty()) consider(wait_ends_.begin()->first.time_since_epoch().count() - time);
