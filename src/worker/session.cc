@@ -32,7 +32,7 @@ LinkEvents Session::link_events() {
   };
   LinkEvents events;
   events.on_jobs = [here](std::vector<RunningPtr> jobs) {
-    here([jobs = std::move(jobs)](Session& self) mutable { self.on_jobs(std::move(jobs)); });
+    here([jobs = std::move(jobs)](Session& self) { self.on_jobs(jobs); });
   };
   events.on_lost = [here](const RunningPtr& job, std::string reason) {
     here([job, reason = std::move(reason)](Session& self) { self.on_lost(job, reason); });
@@ -105,8 +105,8 @@ void Session::abandon() {
 
 // -- Jobs. -------------------------------------------------------------------------------------
 
-void Session::on_jobs(std::vector<RunningPtr> jobs) {
-  for (RunningPtr& job : jobs) {
+void Session::on_jobs(const std::vector<RunningPtr>& jobs) {
+  for (const RunningPtr& job : jobs) {
     if (is_stopping_) {
       answer(job, Outcome::release());
       continue;

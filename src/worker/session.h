@@ -48,7 +48,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Monitor& monitor() { return monitor_; }
 
-  const AsyncClient& client() const { return *client_; }
+  /// Once it runs.
+  const AsyncClient& client() const { return client_.value(); }
 
   const asio::any_io_executor& executor() const { return executor_; }
 
@@ -57,7 +58,7 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   LinkEvents link_events();
   void compose();
-  void on_jobs(std::vector<RunningPtr> jobs);
+  void on_jobs(const std::vector<RunningPtr>& jobs);
   void on_lost(const RunningPtr& job, const std::string& reason);
   void cancel(Running& job, Ending why);
 

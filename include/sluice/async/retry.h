@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <utility>
 
 namespace sluice {
@@ -81,25 +82,37 @@ inline constexpr bool is_result = false;
 template <class T>
 inline constexpr bool is_result<Result<T>> = true;
 
+/// True: `value` is what to return. An error Result is, too, if there is no further attempt.
+template <class T, class F>
+Awaitable<bool> try_once(F& op, bool is_last, std::optional<Yield<T>>& value) {
+  if constexpr (std::is_void_v<T>) {
+    co_await op();
+    value.emplace();
+  } else {
+    value.emplace(co_await op());
+    if constexpr (is_result<T>) {
+      co_return *value || is_last || value->error().code == ErrorCode::cancelled;
+    }
+  }
+  co_return true;
+}
+
 template <class T, class F>
 Awaitable<T> retry_loop(Retry options, F op) {
   for (std::uint32_t attempt = 1;; ++attempt) {
     const bool is_last = attempt >= options.attempts();
+    std::optional<Yield<T>> value;
     std::exception_ptr error;
+    bool is_done = false;
     try {
-      if constexpr (std::is_void_v<T>) {
-        co_await op();
-        co_return;
-      } else {
-        T value = co_await op();
-        if constexpr (is_result<T>) {
-          if (value || is_last || value.error().code == ErrorCode::cancelled) co_return value;
-        } else {
-          co_return value;
-        }
-      }
+      is_done = co_await try_once<T>(op, is_last, value);
     } catch (...) {
       error = std::current_exception();
+    }
+    if constexpr (std::is_void_v<T>) {
+      if (is_done) co_return;
+    } else {
+      if (is_done) co_return std::move(*value);
     }
     if (error && (is_last || !options.is_worth_another(error))) std::rethrow_exception(error);
     co_await sleep_for(options.delay_after(attempt));
