@@ -206,7 +206,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
     Details& details = jobs_.details(slot);
     details.ttl = ttl;
     details.delay = delay;
-    take_options(options, slot, now);
+    take_options(options, slot);
   }
   if (job.state != JobState::waiting) {
     if (options.at && *options.at > now.wall) {
@@ -266,7 +266,7 @@ void Core::hold_key(const model::PushOptions& options, const Job& job, Now now, 
 }
 
 /// Copies what the push set into the job's details and lets it wait for others.
-void Core::take_options(const model::PushOptions& options, Slot slot, Now) {
+void Core::take_options(const model::PushOptions& options, Slot slot) {
   Job& job = jobs_[slot];
   Details& details = jobs_.details(slot);
   details.max_attempts = options.max_attempts;

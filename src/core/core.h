@@ -144,7 +144,7 @@ class Core {
                                            Slot& replaced) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out);
-  void take_options(const model::PushOptions& options, Slot slot, Now now);
+  void take_options(const model::PushOptions& options, Slot slot);
   bool make_room(Queue& queue, Now now, Output& out);
   std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
                                                std::uint32_t count,

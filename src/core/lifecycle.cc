@@ -16,6 +16,12 @@ std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
 
+/// The job's own limit, or its queue's.
+std::uint32_t max_attempts(const Details* details, const Queue& queue) {
+  return details != nullptr && details->max_attempts ? *details->max_attempts
+                                                     : queue.policy.max_attempts;
+}
+
 /// The resolution of journal time.
 constexpr Duration one_tick{1};
 
@@ -171,10 +177,7 @@ void Core::retry_or_die(
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
   const Details* details = jobs_.details_if_any(slot);
-  const std::uint32_t max_attempts = details != nullptr && details->max_attempts
-                                         ? *details->max_attempts
-                                         : queue.policy.max_attempts;
-  if (job.attempt >= max_attempts) return die(slot, message, true, now, out);
+  if (job.attempt >= max_attempts(details, queue)) return die(slot, message, true, now, out);
   const model::Backoff& backoff =
       details != nullptr && details->backoff ? *details->backoff : queue.policy.backoff;
   JobChanged changed = change(slot, JobState::retry, now);
@@ -409,12 +412,9 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
       ++expired_leases_total_;
       const Queue& queue = *queues_[job.queue];
       const Details* details = jobs_.details_if_any(slot);
-      const std::uint32_t max_attempts = details != nullptr && details->max_attempts
-                                             ? *details->max_attempts
-                                             : queue.policy.max_attempts;
       const std::string reason = "the lease expired: no word from worker \"" +
                                  (details == nullptr ? std::string() : details->worker) + "\"";
-      if (job.attempt >= max_attempts) {
+      if (job.attempt >= max_attempts(details, queue)) {
         die(slot, reason, true, now, out);
       } else {
         make_ready(slot, job.id.value, reason, now, out);

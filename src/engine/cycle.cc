@@ -286,7 +286,6 @@ void Cycle::clean(Now) {
   if (!is_cleaning_ || log_.unsealed_bytes() > clean_backlog_bytes) return;
   const std::size_t budget =
       std::max<std::uint64_t>(clean_step_bytes, 4 * std::exchange(appended_, 0));
-  std::optional<Error> broken;
   const auto carry = [&](Position at, ByteView bytes) -> Result<void> {
     Result<void> carried;
     frame([&] { carried = core_->carry(at, bytes, *this, out_); });

@@ -71,10 +71,6 @@ class Cycle final : private core::RecordReader {
   /// Set once the disk has failed; nothing is acknowledged after that.
   const std::optional<Error>& failure() const { return failure_; }
 
-  journal::Log& log() { return log_; }
-
-  const core::Core& core() const { return *core_; }
-
  private:
   /// Replies of one frame or several, held back until the log is durable beyond `needs`.
   struct Held {
