@@ -290,6 +290,10 @@ void Core::take_options(const model::PushOptions& options, Slot slot) {
 // -- Leases. -------------------------------------------------------------------------------------
 
 void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output& out) {
+  // Pulls that wait come first. This one could otherwise take a job that was pushed a moment ago in
+  // the same turn of the engine, and the one before it would wait on, with the client's ordered
+  // replies behind it.
+  if (!signalled_.empty()) dispatch(now, out);
   std::vector<QueueIndex> queues;
   queues.reserve(pull.queues->size());
   for (const ByteView name : *pull.queues) {
