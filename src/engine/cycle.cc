@@ -21,6 +21,8 @@ constexpr std::size_t timer_steps = 10'000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
 /// Cleaning waits while so much is not yet handed to the disk.
 constexpr std::size_t clean_backlog_bytes = 8u << 20;
+/// When nothing was written for so long, a mark says how far the log is durable.
+constexpr Duration idle_mark = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -164,7 +166,8 @@ void Cycle::commit(Now now, bool is_idle) {
   const bool is_demanded = !held_.empty() || copies_end_.has_value();
   const bool has_something = log_.unsealed_bytes() > 0 || has_unsynced_writes_;
   const bool is_large = log_.unsealed_bytes() >= lazy_write_bytes;
-  if (!has_something || !(is_demanded || is_large || is_due(now))) return;
+  if (!has_something) return mark_idle(now);
+  if (!(is_demanded || is_large || is_due(now))) return;
   journal::Sync sync = journal::Sync::no;
   switch (options_.sync.kind) {
     case SyncPolicy::Kind::always:
@@ -180,12 +183,21 @@ void Cycle::commit(Now now, bool is_idle) {
   if (sync == journal::Sync::no && log_.unsealed_bytes() == 0) return;
   if (sync == journal::Sync::yes) last_sync_ = now.time;
   dirty_since_.reset();
+  unmarked_since_ = now.time;
   journal::Batch batch = log_.seal();
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));
   } else {
     committer_->start(std::move(batch), sync);
   }
+}
+
+/// Lets an idle log say that all of it is durable, so that rot in its last batch is told from a
+/// torn write (journal/format.h, THE END OF THE LOG). Once per idle time; nobody waits for it.
+void Cycle::mark_idle(Now now) {
+  if (!unmarked_since_ || now.time - *unmarked_since_ < idle_mark) return;
+  unmarked_since_.reset();
+  if (log_.mark_idle()) finish(write_batch(log_, log_.seal(), journal::Sync::no));
 }
 
 /// Facts that nobody waits for have waited long enough.
@@ -286,14 +298,16 @@ void Cycle::clean(Now) {
   if (!is_cleaning_ || log_.unsealed_bytes() > clean_backlog_bytes) return;
   const std::size_t budget =
       std::max<std::uint64_t>(clean_step_bytes, 4 * std::exchange(appended_, 0));
+  std::uint64_t scanned = 0;
   const auto carry = [&](Position at, ByteView bytes) -> Result<void> {
     Result<void> carried;
+    scanned += bytes.size();
     frame([&] { carried = core_->carry(at, bytes, *this, out_); });
     return carried;
   };
   const Result<bool> at_end = log_.scan_oldest(budget, carry);
   if (!at_end) return fail(at_end.error());
-  counters_.cleaned_bytes_total.fetch_add(budget, std::memory_order_relaxed);
+  counters_.cleaned_bytes_total.fetch_add(scanned, std::memory_order_relaxed);
   if (!*at_end) return;
   frame([&] { core_->put_meta(out_); });
   copies_end_ = log_.end();
@@ -312,6 +326,7 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
   const bool is_writing = committer_ != nullptr && committer_->is_busy();
   if (is_writing) return wait;
   if (dirty_since_) at_most(lazy_write - (now.time - *dirty_since_));
+  if (unmarked_since_) at_most(idle_mark - (now.time - *unmarked_since_));
   if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_) {
     at_most(options_.sync.interval - (now.time - last_sync_));
   }

@@ -98,6 +98,7 @@ class Cycle final : private core::RecordReader {
   void clean(Now now);
   bool wants_cleaning() const;
   bool is_due(Now now) const;
+  void mark_idle(Now now);
   void finish(Written written);
   void release();
   void say(std::vector<Held>& held);
@@ -117,8 +118,9 @@ class Cycle final : private core::RecordReader {
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;
-  Position written_end_;             ///< Behind the last batch that write() returned for.
-  std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
+  Position written_end_;                ///< Behind the last batch that write() returned for.
+  std::optional<Time> dirty_since_;     ///< Since when something is appended and not synced.
+  std::optional<Time> unmarked_since_;  ///< The last write; none: marked since, or nothing written.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
   std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.

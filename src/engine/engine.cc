@@ -21,6 +21,12 @@ constexpr std::size_t unsealed_bytes_max = 64u << 20;
 /// How often free disk space is looked at.
 constexpr Duration space_check = std::chrono::seconds(1);
 
+/// What makes a new log differ from all others: two clocks, which no two logs of one path share.
+std::uint64_t time_of_birth(io::Clock& clock) {
+  const auto wall = static_cast<std::uint64_t>(clock.wall().time_since_epoch().count());
+  return wall << 20 ^ static_cast<std::uint64_t>(clock.since_boot().count());
+}
+
 /// Copies `bytes` of a file. The copy is synced.
 Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Log::Extent& extent) {
   Result<std::unique_ptr<io::File>> source = from.open(extent.file, io::OpenMode::read_only);
@@ -102,9 +108,11 @@ class Engine::Impl {
 Result<void> Engine::Impl::open() {
   auto core = std::make_unique<core::Core>(options_.limits, options_.partition);
   core::Core& restored = *core;
+  journal::LogOptions log_options = options_.log;
+  if (log_options.identity_seed == 0) log_options.identity_seed = time_of_birth(clock_);
   Result<std::unique_ptr<journal::Log>> log = journal::Log::open(
       directory_,
-      options_.log,
+      log_options,
       [&restored](Position at, ByteView frame) { return restored.restore(at, frame); },
       options_.on_progress);
   if (!log) return tl::unexpected<Error>(log.error());

@@ -273,6 +273,40 @@ TEST_F(EngineTest, ARecordThatRottedIsNotDelivered) {
   }
 }
 
+TEST_F(EngineTest, RotInTheLastBatchOfAnIdleLogIsNotTakenForATornWrite) {
+  const std::string payload(300, 'p');
+  push("mail", payload);
+  clock_.advance(seconds(2));
+  count("mail", model::JobState::ready);  // A turn with nothing to write: the log is idle.
+  count("mail", model::JobState::ready);  // Answered behind the end of that turn.
+  directory_.kill();                      // No clean end can be written any more.
+  engine_->stop();
+  engine_.reset();
+  const Result<std::vector<std::string>> names = directory_.list();
+  ASSERT_TRUE(names);
+  for (const std::string& name : *names) {
+    const std::size_t at = directory_.content(name).find(payload);
+    if (at != std::string::npos) directory_.flip(name, at + 10, 0x20);
+  }
+  const Result<std::unique_ptr<Engine>> opened = Engine::open(directory_, clock_, options_);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+}
+
+TEST_F(EngineTest, LogsOfOnePathAreToldApart) {
+  push("mail");
+  stop();
+  io::MemoryDirectory other;
+  clock_.advance(milliseconds(1));
+  Result<std::unique_ptr<Engine>> opened = Engine::open(other, clock_, EngineOptions());
+  ASSERT_TRUE(opened);
+  (*opened)->stop();
+  const std::string name = "0000000000000001.seg";
+  constexpr std::size_t log_id_at = 16;  // journal/format.h, SEGMENT HEADER
+  EXPECT_NE(directory_.content(name).substr(log_id_at, 8),
+            other.content(name).substr(log_id_at, 8));
+}
+
 TEST_F(EngineTest, CleaningKeepsTheLogNearItsLiveData) {
   stop();
   options_.log.segment_bytes = 64u << 10;
