@@ -122,6 +122,11 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     constexpr int usage = 2;
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty()) {
+      std::fprintf(
+          stderr, "sluice: there is no command \"%s\"; `sluice --help` lists them\n", argv[1]);
+      return usage;
+    }
     return app.exit(error) == 0 ? 0 : usage;
   }
   return exit_code;

@@ -225,6 +225,9 @@ class Look(Cli):
         self.assertRegex(self.text("version"), r"^sluice \d+\.\d+\.\d+\n$")
         self.assertRegex(self.json("version")["version"], r"^\d+\.\d+\.\d+$")
 
+    def test_an_unknown_command_is_named(self):
+        self.assertIn('no command "frob"', self.error(USAGE, "frob"))
+
     def test_top_once(self):
         self.push()
         frame = self.json("top", "--once", "--interval", "100ms")
