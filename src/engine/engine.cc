@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "engine/cycle.h"
+#include "engine/scrubber.h"
 #include "io/posix.h"
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -78,6 +79,7 @@ class Engine::Impl {
   void put(Inbound inbound);
   void look_at_space(Now now);
   void run_on_engine(std::function<void()> task);
+  std::vector<journal::Log::Extent> durable_extents();
 
   io::Directory& directory_;
   io::Clock& clock_;
@@ -87,6 +89,7 @@ class Engine::Impl {
   std::unique_ptr<journal::Log> log_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Cycle> cycle_;
+  std::unique_ptr<Scrubber> scrubber_;  ///< Null: the journal is not scrubbed.
   Time next_space_check_{};
 
   mutable std::mutex mutex_;  ///< Guards the inbox and its flags.
@@ -135,10 +138,19 @@ Result<void> Engine::Impl::open() {
     return booted;
   }
   thread_ = std::thread([this] { run(); });
+  if (options_.scrub_period.count() > 0) {
+    scrubber_ = std::make_unique<Scrubber>(
+        directory_,
+        options_.scrub_period,
+        [this] { return durable_extents(); },
+        counters_,
+        options_.on_event);
+  }
   return {};
 }
 
 void Engine::Impl::stop() {
+  if (scrubber_ != nullptr) scrubber_->stop();  // It asks the engine's thread for extents.
   {
     const std::lock_guard lock(mutex_);
     if (is_stopping_) return;
@@ -305,6 +317,16 @@ void Engine::Impl::run_on_engine(std::function<void()> task) {
   };
   put(std::move(inbound));
   done.get_future().wait();
+}
+
+/// What there is to scrub now. It is not pinned: a segment may be gone when its turn comes.
+std::vector<journal::Log::Extent> Engine::Impl::durable_extents() {
+  std::vector<journal::Log::Extent> extents;
+  run_on_engine([&] {
+    extents = log_->pin();
+    log_->unpin();
+  });
+  return extents;
 }
 
 Result<BackupDone> Engine::Impl::backup(std::string path) {

@@ -33,13 +33,16 @@ struct EngineOptions {
   model::Limits limits;
   journal::LogOptions log;
   SyncPolicy sync;
+  /// The whole journal is read again and verified once in this time (engine/scrubber.h); 0: never.
+  Duration scrub_period{0};
   std::uint16_t partition = 0;
   /// Called on the engine's thread, once, when the disk failed (RELIABILITY S2). The server logs it
   /// and exits with code 74; nothing that was not durable is ever acknowledged afterwards.
   std::function<void(const Error&)> on_failure;
   /// Called while recovery reads the log.
   journal::OnProgress on_progress;
-  /// One line about something worth a log entry: key=value text without a time. Engine thread.
+  /// One line about something worth a log entry: key=value text without a time. The engine's and
+  /// the scrubber's thread.
   std::function<void(const std::string&)> on_event;
 };
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 #include <string>
@@ -291,6 +292,26 @@ TEST_F(EngineTest, RotInTheLastBatchOfAnIdleLogIsNotTakenForATornWrite) {
   const Result<std::unique_ptr<Engine>> opened = Engine::open(directory_, clock_, options_);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+}
+
+TEST_F(EngineTest, ScrubbingFindsRotWhileTheServerRuns) {
+  stop();
+  std::promise<std::string> told;
+  options_.scrub_period = milliseconds(1);
+  options_.on_event = [&told](const std::string& event) { told.set_value(event); };
+  start();
+  const std::string payload(300, 'p');
+  push("mail", payload);
+  const std::string name = "0000000000000001.seg";
+  directory_.flip(name, directory_.content(name).find(payload) + 10, 0x20);
+  std::future<std::string> event = told.get_future();
+  ASSERT_EQ(event.wait_for(seconds(20)), std::future_status::ready);
+  const std::string text = event.get();
+  EXPECT_NE(text.find("event=journal_damaged"), std::string::npos) << text;
+  EXPECT_NE(text.find(name), std::string::npos) << text;
+  EXPECT_EQ(engine_->counters().damaged_segments_total, 1u);
+  EXPECT_NE(pull("mail"), nullptr) << "the rest goes on, from memory or not";
+  engine_->stop();  // Before `told` goes.
 }
 
 TEST_F(EngineTest, LogsOfOnePathAreToldApart) {

@@ -67,6 +67,8 @@ struct Counters {
   std::atomic<std::uint64_t> journal_bytes{0};
   std::atomic<std::uint64_t> journal_segments{0};
   std::atomic<std::uint64_t> cleaned_bytes_total{0};
+  std::atomic<std::uint64_t> scrubbed_bytes_total{0};    ///< Journal read again and found intact.
+  std::atomic<std::uint64_t> damaged_segments_total{0};  ///< Segments in which scrubbing found rot.
   std::atomic<std::uint64_t> disk_free_bytes{0};
   std::atomic<bool> is_out_of_space{false};  ///< Pushes are refused with BUSY.
 };

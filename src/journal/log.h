@@ -172,6 +172,16 @@ class Log {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Called with the bytes verified since the last call, about every MiB; false ends it early.
+using OnVerified = std::function<bool(std::uint64_t bytes)>;
+
+/// Reads a segment of a log that is in use from the device, past the page cache, and verifies every
+/// frame of the extent. Any thread. Errors: `corrupt` with file and offset; `io`, also when the
+/// segment has been removed since pin() named it.
+Result<void> verify_segment(io::Directory& directory,
+                            const Log::Extent& extent,
+                            const OnVerified& on_verified);
+
 /// One finding of an offline check.
 struct Finding {
   std::string file;

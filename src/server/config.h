@@ -46,6 +46,7 @@ struct Config {
   std::uint64_t output_bytes_max = 64u << 20;
   Duration silence_max = std::chrono::seconds(60);
   Duration drain = std::chrono::seconds(10);
+  Duration scrub_period = std::chrono::hours(24);
   journal::LogOptions log;
   model::Limits limits;
   LogFormat log_format = LogFormat::text;

@@ -137,6 +137,7 @@ TEST(Config, EveryNumberIsAcceptedAtItsBoundsAndRefusedBeyond) {
       {"disk_bytes_max", "536870912", "1125899906842624"},
       {"drain", "0", "3600000"},
       {"silence_max", "0", "3600000"},
+      {"scrub_period", "0", "31536000000"},
       {"sync", "1", "60000"},
   };
   for (const auto& [key, min, max] : bounds) {

@@ -295,6 +295,11 @@ std::vector<Setting> journal_settings() {
             "read back from disk.",
             {0, 64 * gib},
             [](auto& c) -> auto& { return c.log.tail_cache_bytes; }),
+      duration("scrub_period",
+               "In this time the whole journal is read again and verified, so that rot is found "
+               "while a backup is still at hand. 0: never.",
+               std::chrono::hours(24 * 365),
+               [](auto& c) -> auto& { return c.scrub_period; }),
   };
 }
 

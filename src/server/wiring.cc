@@ -83,6 +83,7 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   options.limits = config.limits;
   options.log = config.log;
   options.sync = config.sync;
+  options.scrub_period = config.scrub_period;
   options.on_failure = std::move(events.on_failure);
   options.on_progress = std::move(events.on_progress);
   options.on_event = events.on_event;

@@ -59,13 +59,16 @@ void persistence_section(std::string& text, const InfoSources& from) {
   const engine::Counters& engine = from.engine;
   fmt::format_to(Out(text),
                  "loading:0\r\njournal_bytes:{}\r\njournal_segments:{}\r\nlive_bytes:{}\r\n"
-                 "written_bytes_total:{}\r\ncleaned_bytes_total:{}\r\nsyncs_total:{}\r\n"
+                 "written_bytes_total:{}\r\ncleaned_bytes_total:{}\r\nscrubbed_bytes_total:{}\r\n"
+                 "damaged_segments_total:{}\r\nsyncs_total:{}\r\n"
                  "sync_microseconds_total:{}\r\ndisk_free_bytes:{}\r\nout_of_space:{}\r\n",
                  engine.journal_bytes.load(),
                  engine.journal_segments.load(),
                  from.stats.live_bytes,
                  engine.written_bytes_total.load(),
                  engine.cleaned_bytes_total.load(),
+                 engine.scrubbed_bytes_total.load(),
+                 engine.damaged_segments_total.load(),
                  engine.syncs_total.load(),
                  engine.sync_microseconds_total.load(),
                  engine.disk_free_bytes.load(),
