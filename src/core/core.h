@@ -77,15 +77,6 @@ class Core {
   void check_invariants() const;
 
  private:
-  struct PullWaiter {
-    std::vector<QueueIndex> queues;
-    std::uint32_t count = 1;
-    std::optional<Duration> lease;
-    std::string worker;
-    Time deadline = never;
-    std::uint64_t arrival = 0;
-  };
-
   struct AwaitWaiter {
     model::JobId id;
     Time deadline = never;
@@ -167,6 +158,8 @@ class Core {
   void assign(Slot slot, const JobChanged& changed);
   void link(Slot slot);
   void unlink(Slot slot);
+  /// A final job that set KEEP itself.
+  bool is_pinned(Slot slot) const;
   /// Where a job that is not ready is listed.
   JobList& list_of(Slot slot);
   void arm(Slot slot);
@@ -178,6 +171,7 @@ class Core {
   void retry_or_die(
       Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out);
   void settle(Now now, Output& out);
+  void tell_awaiting(model::JobId id, Slot slot, Output& out);
   void settle_dependents(const Settled& settled, Now now, Output& out);
   void dependency_ended(Slot slot, const Settled& settled, Now now, Output& out);
   void start_waiting_job(Slot slot, Now now, Output& out);
@@ -200,8 +194,10 @@ class Core {
   // views.cc
   std::unique_ptr<model::JobInfo> info(Slot slot) const;
   model::QueueInfo info(const Queue& queue, Now now) const;
-  Slot first_listed(const Queue& queue, model::JobState state) const;
+  std::size_t stage_of(Slot slot) const;
+  Slot first_listed(const Queue& queue, std::size_t stage) const;
   Slot next_listed(const Queue& queue, Slot slot) const;
+  Result<Slot> start_of(const model::ListJobs& list, const Queue& queue, std::size_t& stage) const;
 
   // recovery.cc
   Result<void> restore_fact(const Fact& fact, Position at);

@@ -84,6 +84,11 @@ void Core::assign(Slot slot, const JobChanged& changed) {
     details.result_bytes = static_cast<std::uint32_t>(changed.result.size());
   }
   if (changed.expires) details.expires = *changed.expires;
+  if (changed.queue) {
+    // A dead letter's ttl is over: it would expire again where somebody should look at it.
+    details.ttl = Duration{0};
+    details.expires = never;
+  }
   if (changed.state != JobState::leased) {
     details.progress_percent = 0;
     details.progress_note.clear();
@@ -127,13 +132,17 @@ void Core::unlink(Slot slot) {
   }
 }
 
+bool Core::is_pinned(Slot slot) const {
+  const Job& job = jobs_[slot];
+  const Details* details = jobs_.details_if_any(slot);
+  return job.state != JobState::dead && model::is_final(job.state) && details != nullptr &&
+         details->keep;
+}
+
 JobList& Core::list_of(Slot slot) {
   const Job& job = jobs_[slot];
   Queue& queue = *queues_[job.queue];
-  const Details* details = jobs_.details_if_any(slot);
-  const bool is_pinned = job.state != JobState::dead && model::is_final(job.state) &&
-                         details != nullptr && details->keep;
-  return is_pinned ? queue.pinned : queue.lists[index_of(job.state)];
+  return is_pinned(slot) ? queue.pinned : queue.lists[index_of(job.state)];
 }
 
 void Core::arm(Slot slot) {
@@ -239,17 +248,30 @@ void Core::settle(Now now, Output& out) {
     const Settled settled = settled_[next];
     settle_dependents(settled, now, out);
     const Slot slot = jobs_.find(settled.id);
-    if (slot == no_slot || !model::is_final(jobs_[slot].state)) continue;
-    if (const auto waiting = awaited_.find(settled.id); waiting != awaited_.end()) {
-      const std::vector<model::Ticket> tickets = waiting->second;
-      for (const model::Ticket ticket : tickets) {
-        reply(ticket, info(slot), out, out.base);
-        drop_waiter(ticket);
-      }
-    }
-    keep_or_remove(slot, out);
+    if (slot != no_slot && !model::is_final(jobs_[slot].state)) continue;
+    tell_awaiting(settled.id, slot, out);
+    if (slot != no_slot) keep_or_remove(slot, out);
   }
   settled_.clear();
+}
+
+/// `slot`: no_slot if the job was removed, by a purge for example.
+void Core::tell_awaiting(model::JobId id, Slot slot, Output& out) {
+  const auto waiting = awaited_.find(id);
+  if (waiting == awaited_.end()) return;
+  const std::vector<model::Ticket> tickets = waiting->second;
+  for (const model::Ticket ticket : tickets) {
+    if (slot != no_slot) {
+      reply(ticket, info(slot), out, out.base);
+    } else {
+      reply(
+          ticket,
+          std::make_unique<Error>(Error{ErrorCode::no_job, "job " + id_text(id) + " was removed"}),
+          out,
+          out.base);
+    }
+    drop_waiter(ticket);
+  }
 }
 
 void Core::settle_dependents(const Settled& settled, Now now, Output& out) {

@@ -11,9 +11,21 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace sluice::core {
+
+/// A PULL that waits for a job in any of its queues.
+struct PullWaiter {
+  std::vector<QueueIndex> queues;
+  std::uint32_t count = 1;
+  std::optional<Duration> lease;
+  std::string worker;
+  Time deadline = never;
+  std::uint64_t arrival = 0;
+};
 
 struct Queue {
   QueueIndex index = 0;

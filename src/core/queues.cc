@@ -161,6 +161,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
 /// A dead job becomes ready with a fresh attempt count, as if it had been pushed now.
 void Core::redrive(Slot slot, Now now, Output& out) {
   jobs_[slot].attempt = 0;
+  if (Details* details = jobs_.details_if_any(slot)) details->expires = never;
   make_ready(slot, draw(), "redriven", now, out);
 }
 

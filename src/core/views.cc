@@ -49,22 +49,46 @@ void Core::handle(const model::GetJob& get, model::Ticket ticket, Now, Output& o
   reply(ticket, info(slot), out, seen());
 }
 
-// A walk over a queue: its states one after the other, each list from head to tail; pinned jobs
-// come where their list would be last.
+// A walk over a queue goes through its lists, one stage each: those of the states in their order,
+// from head to tail, then the pinned jobs. A walk of one final state is its list and the pinned
+// jobs, of which it shows those in that state. A cursor says by itself in which list it is.
 
-Slot Core::first_listed(const Queue& queue, JobState state) const {
-  if (state == JobState::ready) return queue.ready.front(jobs_);
-  const Slot head = queue.lists[static_cast<std::size_t>(state)].head();
-  if (head != no_slot || !model::is_final(state)) return head;
-  return queue.pinned.head();
+std::size_t Core::stage_of(Slot slot) const {
+  return is_pinned(slot) ? pinned_list : static_cast<std::size_t>(jobs_[slot].state);
+}
+
+Slot Core::first_listed(const Queue& queue, std::size_t stage) const {
+  if (stage == pinned_list) return queue.pinned.head();
+  if (stage == static_cast<std::size_t>(JobState::ready)) return queue.ready.front(jobs_);
+  return queue.lists[stage].head();
 }
 
 Slot Core::next_listed(const Queue& queue, Slot slot) const {
   const Job& job = jobs_[slot];
-  if (job.state == JobState::ready) return queue.ready.after(jobs_, slot);
-  if (job.next != no_slot) return job.next;
-  const bool is_end_of_list = queue.lists[static_cast<std::size_t>(job.state)].tail() == slot;
-  return is_end_of_list && model::is_final(job.state) ? queue.pinned.head() : no_slot;
+  return job.state == JobState::ready ? queue.ready.after(jobs_, slot) : job.next;
+}
+
+/// Where the walk begins; no_slot: the cursor's job is no longer where it was.
+Result<Slot> Core::start_of(const model::ListJobs& list,
+                            const Queue& queue,
+                            std::size_t& stage) const {
+  if (list.cursor.value == 0) {
+    stage = list.state ? static_cast<std::size_t>(*list.state) : 0;
+    return first_listed(queue, stage);
+  }
+  const Slot slot = const_cast<JobTable&>(jobs_).find(list.cursor);  // Only moves its cache.
+  bool is_in_walk = slot != no_slot && jobs_[slot].queue == queue.index;
+  if (is_in_walk) {
+    stage = stage_of(slot);
+    is_in_walk = !list.state || stage == static_cast<std::size_t>(*list.state) ||
+                 (stage == pinned_list && model::is_final(*list.state));
+  }
+  if (!is_in_walk) {
+    return fail(ErrorCode::no_job,
+                "cursor: job " + std::to_string(list.cursor.value) +
+                    " has changed since; start the listing again");
+  }
+  return next_listed(queue, slot);
 }
 
 void Core::handle(const model::ListJobs& list, model::Ticket ticket, Now now, Output& out) {
@@ -76,39 +100,29 @@ void Core::handle(const model::ListJobs& list, model::Ticket ticket, Now now, Ou
   jobs->created_to = now.time - list.older_than;
   jobs->created_from = list.newer_than >= duration_max ? Time::min() : now.time - list.newer_than;
 
-  auto state = list.state.value_or(JobState::scheduled);
-  Slot slot = no_slot;
-  if (list.cursor.value != 0) {
-    slot = jobs_.find(list.cursor);
-    const bool has_moved = slot == no_slot || jobs_[slot].queue != queue.index ||
-                           (list.state && jobs_[slot].state != *list.state);
-    if (has_moved) {
-      return refuse(ticket,
-                    {ErrorCode::no_job,
-                     "cursor: job " + std::to_string(list.cursor.value) +
-                         " has changed since; start the listing again"},
-                    out);
-    }
-    state = jobs_[slot].state;
-    slot = next_listed(queue, slot);
-  } else {
-    slot = first_listed(queue, state);
-  }
+  std::size_t stage = 0;
+  const Result<Slot> start = start_of(list, queue, stage);
+  if (!start) return refuse(ticket, start.error(), out);
+  Slot slot = *start;
+  std::size_t examined = 0;
   model::JobId last;
-  while (jobs->jobs.size() < list.count) {
+  while (jobs->jobs.size() < list.count && examined < model::list_examined_max) {
     if (slot == no_slot) {
-      const auto following = static_cast<std::size_t>(state) + 1;
-      if (list.state || following == model::job_state_count) break;
-      state = static_cast<JobState>(following);
-      slot = first_listed(queue, state);
+      const bool is_over = stage == pinned_list || (list.state && !model::is_final(*list.state));
+      if (is_over) break;
+      stage = list.state ? pinned_list : stage + 1;
+      slot = first_listed(queue, stage);
       continue;
     }
-    // Pinned jobs of all final states share a list: each is shown under its own state.
-    if (jobs_[slot].state == state) jobs->jobs.push_back(std::move(*info(slot)));
+    ++examined;
+    if (!list.state || jobs_[slot].state == *list.state) {
+      jobs->jobs.push_back(std::move(*info(slot)));
+    }
     last = jobs_[slot].id;
     slot = next_listed(queue, slot);
   }
-  if (jobs->jobs.size() == list.count) jobs->cursor = last;
+  const bool is_cut = jobs->jobs.size() == list.count || examined == model::list_examined_max;
+  if (is_cut) jobs->cursor = last;
   reply(ticket, std::move(jobs), out, seen());
 }
 

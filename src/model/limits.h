@@ -35,6 +35,8 @@ inline constexpr std::size_t pull_count_max = 10'000;  ///< Jobs of one PULL.
 /// Records that one PULL hands out together; reached, it gives fewer jobs than COUNT (at least
 /// one).
 inline constexpr std::size_t pull_bytes_max = 64u << 20;
+/// Jobs that one listing looks at; reached, it gives what it has found, and a cursor.
+inline constexpr std::size_t list_examined_max = 10'000;
 inline constexpr std::size_t pull_queues_max = 256;  ///< Queues of one PULL.
 inline constexpr std::size_t backoff_list_max = 32;
 inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longer is cut.

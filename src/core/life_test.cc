@@ -1,0 +1,103 @@
+// Turns of a job's life that people order: redrive, purge, delete; and what a dead letter leaves
+// behind.
+#include "core/test_core.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice::core {
+namespace {
+
+using model::JobState;
+
+class Life : public testing::Test {
+ protected:
+  model::JobId push_with_ttl(std::uint32_t attempts) {
+    model::PushOptions options;
+    options.ttl = Duration(1000);
+    options.max_attempts = attempts;
+    return core_.push("mail", &options);
+  }
+
+  void kill_next(std::string_view queue) {
+    const model::Delivery job = core_.pull(queue);
+    core_.apply(model::Fail{job.id, job.token, "no", {}, true});
+  }
+
+  TestCore core_;
+};
+
+TEST_F(Life, ARedrivenJobHasItsWholeTtlAgain) {
+  const model::JobId id = push_with_ttl(1);
+  kill_next("mail");
+  core_.pass(Duration(5000));
+  core_.apply(model::RedriveDead{"mail", {id}});
+  core_.pass(Duration(900));
+  EXPECT_EQ(core_.state(id), JobState::ready);
+  core_.pass(Duration(200));
+  EXPECT_EQ(core_.state(id), JobState::expired);
+}
+
+TEST_F(Life, ADeadLetterDoesNotExpireInItsNewQueue) {
+  auto change = std::make_shared<model::PolicyChange>();
+  change->dead_letter = "graveyard";
+  core_.apply(model::SetQueue{"mail", change});
+  const model::JobId id = push_with_ttl(1);
+  kill_next("mail");
+  core_.pass(Duration(5000));
+  const model::Delivery job = core_.pull("graveyard");
+  EXPECT_EQ(job.id, id);
+  core_.apply(model::Release{job.id, job.token, Duration(0)});
+  core_.pass(Duration(5000));
+  EXPECT_EQ(core_.state(id), JobState::ready);
+}
+
+TEST_F(Life, WhoeverAwaitsAJobIsToldWhenItIsPurged) {
+  const model::JobId id = core_.push("mail");
+  EXPECT_TRUE(core_.replies(7, model::Await{id, Duration(60'000)}).empty());
+  const auto replies = core_.replies(8, model::PurgeQueue{"mail"});
+  ASSERT_EQ(replies.size(), 2u);
+  for (const model::Reply& reply : replies) {
+    if (reply.ticket == model::Ticket(8)) continue;
+    EXPECT_EQ(reply.ticket, model::Ticket(7));
+    EXPECT_EQ(TestCore::error_of(reply.answer), ErrorCode::no_job);
+  }
+  EXPECT_TRUE(core_.pass(Duration(120'000)).empty()) << "nobody is answered twice";
+}
+
+TEST_F(Life, WhoeverAwaitsALeasedJobIsToldWhenItsQueueIsDeleted) {
+  const model::JobId id = core_.push("mail");
+  core_.pull("mail");
+  EXPECT_TRUE(core_.replies(7, model::Await{id, Duration(60'000)}).empty());
+  EXPECT_EQ(core_.replies(8, model::DeleteQueue{"mail", true}).size(), 2u);
+}
+
+TEST_F(Life, OneListingExaminesABoundedNumberOfJobsAndGoesOnFromItsCursor) {
+  model::PushOptions options;
+  options.keep = Duration(std::chrono::hours(1));
+  const std::size_t jobs = model::list_examined_max + 5;
+  for (std::size_t job = 0; job < jobs; ++job)
+    core_.push("mail", &options);
+  const model::JobId last = core_.push("mail", &options);
+  for (std::size_t job = 0; job < jobs; ++job) {
+    const model::Delivery each = core_.pull("mail");
+    core_.apply(model::Ack{each.id, each.token, {}});
+  }
+  core_.apply(model::Cancel{last});
+  model::ListJobs list;
+  list.queue = "mail";
+  list.state = JobState::cancelled;
+  list.count = 10;
+  const model::Answer first = core_.apply(list);
+  const model::JobList& none = *std::get<std::unique_ptr<model::JobList>>(first);
+  EXPECT_TRUE(none.jobs.empty());
+  ASSERT_NE(none.cursor, model::JobId());
+  list.cursor = none.cursor;
+  const model::Answer second = core_.apply(list);
+  const model::JobList& found = *std::get<std::unique_ptr<model::JobList>>(second);
+  ASSERT_EQ(found.jobs.size(), 1u);
+  EXPECT_EQ(found.jobs[0].id, last);
+  EXPECT_EQ(found.cursor, model::JobId());
+}
+
+}  // namespace
+}  // namespace sluice::core

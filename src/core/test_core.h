@@ -1,0 +1,91 @@
+// A core without engine and journal, for tests: apply commands at a time, look at the answers.
+#pragma once
+
+#include "base/check.h"
+#include "core/core.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sluice::core {
+
+class TestCore {
+ public:
+  explicit TestCore(const model::Limits& limits = {}) : core_(limits, std::uint16_t{0}) {
+    check(core_.finish_restore().has_value());
+    call([this](Output& out) { core_.boot(now(), out); });
+  }
+
+  Core* operator->() { return &core_; }
+
+  Now now() const { return {Time(Duration(ms_)), WallTime(Duration(ms_))}; }
+
+  /// Time passes, and everything that becomes due is done. Returns the replies that this gave.
+  std::vector<model::Reply> pass(Duration time) {
+    ms_ += time.count();
+    std::vector<model::Reply> replies;
+    std::size_t steps = 1000;
+    for (bool more = true; more;) {
+      for (model::Reply& reply : call([&](Output& out) { more = core_.tick(now(), steps, out); })) {
+        replies.push_back(std::move(reply));
+      }
+    }
+    return replies;
+  }
+
+  /// What one call of the core replies; its facts are forgotten.
+  template <class Call>
+  std::vector<model::Reply> call(Call run) {
+    Buffer facts;
+    Output out;
+    out.open(facts, Position(1, 64));
+    run(out);
+    return std::move(out.replies);
+  }
+
+  /// All replies that the command gives, to whomever.
+  std::vector<model::Reply> replies(std::uint64_t ticket, const model::Command& command) {
+    return call([&](Output& out) { core_.apply(command, model::Ticket(ticket), now(), out); });
+  }
+
+  /// The answer to a command that is answered at once.
+  model::Answer apply(const model::Command& command) {
+    constexpr std::uint64_t own_ticket = 1'000'000;
+    for (model::Reply& reply : replies(own_ticket, command)) {
+      if (reply.ticket == model::Ticket(own_ticket)) return std::move(reply.answer);
+    }
+    check(false);
+    return {};
+  }
+
+  model::JobId push(std::string_view queue, const model::PushOptions* options = nullptr) {
+    return std::get<model::Pushed>(apply(model::Push{queue, "type", "payload", options})).id;
+  }
+
+  /// Leases the next job of the queue; there must be one.
+  model::Delivery pull(std::string_view queue) {
+    const std::vector<ByteView> queues{queue};
+    model::Pull command;
+    command.queues = &queues;
+    const model::Answer answer = apply(command);
+    return std::get<std::unique_ptr<model::Delivered>>(answer)->jobs.at(0);
+  }
+
+  model::JobState state(model::JobId id) {
+    const model::Answer answer = apply(model::GetJob{id});
+    return std::get<std::unique_ptr<model::JobInfo>>(answer)->state;
+  }
+
+  /// The code of an error answer.
+  static ErrorCode error_of(const model::Answer& answer) {
+    return std::get<std::unique_ptr<Error>>(answer)->code;
+  }
+
+ private:
+  Core core_;
+  std::int64_t ms_ = 1'000'000;
+};
+
+}  // namespace sluice::core
