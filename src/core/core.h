@@ -49,8 +49,7 @@ class Core {
   /// lease_grace, so that workers can come back.
   void boot(Now now, Output& out);
 
-  /// The latest time in the log.
-  Time last_time() const { return time_; }
+  Time last_time() const { return time_; }  ///< The latest time in the log.
 
   // -- Life. -------------------------------------------------------------------------------------
   void apply(const model::Command& command, model::Ticket ticket, Now now, Output& out);
@@ -67,9 +66,9 @@ class Core {
   /// Counters that must survive when old segments go; the last frame of each cleaning.
   void put_meta(Output& out) const;
 
-  std::uint64_t live_bytes() const { return live_bytes_; }
-
   std::uint64_t memory_bytes() const;
+
+  std::uint64_t live_bytes() const { return live_bytes_; }
 
   /// The whole durable state as text, the same for equal states. For tests and the simulator.
   std::string dump() const;

@@ -51,6 +51,14 @@ TEST_F(Life, ADeadLetterDoesNotExpireInItsNewQueue) {
   EXPECT_EQ(core_.state(id), JobState::ready);
 }
 
+TEST_F(Life, ALeaseWithoutAWorkersNameForgetsTheOneBefore) {
+  const model::JobId id = core_.push("mail");
+  const model::Delivery first = core_.pull("mail", "ada");
+  core_.apply(model::Release{first.id, first.token, Duration(0)});
+  core_.pull("mail");
+  EXPECT_EQ(core_.info(id).worker, "");
+}
+
 TEST_F(Life, WhoeverAwaitsAJobIsToldWhenItIsPurged) {
   const model::JobId id = core_.push("mail");
   EXPECT_TRUE(core_.replies(7, model::Await{id, Duration(60'000)}).empty());

@@ -76,7 +76,8 @@ void Core::assign(Slot slot, const JobChanged& changed) {
   if (!has_news) return;
   Details& details = jobs_.details(slot);
   details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details.heap_bytes());
-  if (!changed.worker.empty()) details.worker = std::string(changed.worker);
+  // A lease taken without a name has no worker, whoever had the one before.
+  if (changed.state == JobState::leased) details.worker = std::string(changed.worker);
   if (changed.is_error) details.error = std::string(changed.note);
   if (changed.has_result) {
     details.has_result = true;

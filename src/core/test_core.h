@@ -65,18 +65,21 @@ class TestCore {
   }
 
   /// Leases the next job of the queue; there must be one.
-  model::Delivery pull(std::string_view queue) {
+  model::Delivery pull(std::string_view queue, std::string_view worker = {}) {
     const std::vector<ByteView> queues{queue};
     model::Pull command;
     command.queues = &queues;
+    command.worker = worker;
     const model::Answer answer = apply(command);
     return std::get<std::unique_ptr<model::Delivered>>(answer)->jobs.at(0);
   }
 
-  model::JobState state(model::JobId id) {
+  model::JobInfo info(model::JobId id) {
     const model::Answer answer = apply(model::GetJob{id});
-    return std::get<std::unique_ptr<model::JobInfo>>(answer)->state;
+    return *std::get<std::unique_ptr<model::JobInfo>>(answer);
   }
+
+  model::JobState state(model::JobId id) { return info(id).state; }
 
   /// The code of an error answer.
   static ErrorCode error_of(const model::Answer& answer) {
