@@ -156,7 +156,9 @@ Result<void> Core::finish_restore() {
   for (const auto& [name, held] : keys_) {
     if (held.until != never) key_ends_.emplace(held.until, name);
   }
-  timers_.rewind(time_.time_since_epoch().count());
+  // The wheel goes by what is over, as tick() does; with time_ itself all that is overdue would
+  // wait for another millisecond.
+  timers_.rewind((time_ - Duration{1}).time_since_epoch().count());
   jobs_.for_each([this](Slot slot) { arm(slot); });
   return {};
 }

@@ -1,0 +1,427 @@
+// The reference queue: every command in the order of model/command.h, then what follows from them.
+#include "reference/reference.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace sluice::reference {
+namespace {
+
+using model::JobState;
+
+template <class T>
+void update(T& field, const std::optional<T>& value) {
+  if (value) field = *value;
+}
+
+}  // namespace
+
+void differ(const std::string& what, std::uint64_t which) {
+  throw Mismatch(which == 0 ? what : what + " (of number " + std::to_string(which) + ")");
+}
+
+void require(bool condition, const char* what, std::uint64_t which) {
+  if (!condition) differ(what, which);
+}
+
+void Reference::boot(Now now, Time last_time) {
+  const Duration down = std::max(now.time - last_time, Duration{0});
+  now_.time = std::max(last_time, now.time);
+  ++epoch_;
+  next_token_ = 1;
+  expired_leases_ = 0;
+  pulls_.clear();
+  awaits_.clear();
+  signalled_.clear();
+  for (Queue& queue : queues_)
+    queue = Queue{queue.name, queue.policy};
+  for (Job& job : jobs_) {
+    job.progress_percent = 0;
+    job.progress_note.clear();
+    job.ready_since = Position();
+    if (job.state == JobState::leased) {
+      job.due = std::max(job.due + down, now_.time + model::lease_grace);
+    }
+    job.was_late = job.due <= last_time;
+  }
+}
+
+void Reference::begin(Now now, Position frame) {
+  now_ = {std::max(now_.time, now.time), now.wall};
+  frame_ = frame;
+}
+
+void Reference::apply(const model::Command& command,
+                      model::Ticket ticket,
+                      Now now,
+                      Position frame) {
+  begin(now, frame);
+  ticket_ = ticket;
+  std::visit([this](const auto& each) { handle(each); }, command);
+  settle();
+}
+
+// -- A job's life. -------------------------------------------------------------------------------
+
+void Reference::handle(const model::Push& push) {
+  static const model::PushOptions none;
+  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
+  if (find_queue(push.queue) == nullptr && queues_.size() >= limits_.queues_max) {
+    return refuse(ErrorCode::busy);
+  }
+  for (const model::Dependency& dependency : options.after) {
+    if (find_job(dependency.id) == nullptr) return refuse(ErrorCode::no_job);
+  }
+  const std::pair key{std::string(push.queue), std::string(options.unique_key)};
+  model::JobId replaced;
+  const auto held = options.unique_key.empty() ? keys_.end() : keys_.find(key);
+  if (held != keys_.end() && held->second.until >= now_.time) {
+    if (options.on_conflict == model::OnConflict::existing) {
+      return reply(model::Pushed{held->second.job, false});
+    }
+    const Job* holder = find_job(held->second.job);
+    const bool has_not_started = holder != nullptr && !model::is_final(holder->state) &&
+                                 holder->state != JobState::leased && holder->attempt == 0;
+    if (options.on_conflict == model::OnConflict::reject || !has_not_started) {
+      return refuse(ErrorCode::exists);
+    }
+    replaced = holder->id;
+  }
+  Queue& queue = queue_of(push.queue);
+  if (replaced.value == 0 && !make_room(queue)) return refuse(ErrorCode::busy);
+
+  Job job = new_job(push, options, queue.policy);
+  ++queue.pushed;
+  ++pushed_;
+  if (!job.unique_key.empty()) {
+    keys_[key] = {job.id, options.unique_window ? now_.time + *options.unique_window : never};
+  }
+  jobs_.push_back(std::move(job));
+  Job& added = jobs_.back();
+  if (!added.waits_for.empty()) {
+    added.state = JobState::waiting;
+  } else if (!schedule(added)) {
+    become_ready(added, added.place);
+  }
+  // What it waits for may have ended already.
+  for (const model::Dependency& each : options.after) {
+    const Job* other = find_job(each.id);
+    if (!model::is_final(other->state) || added.state != JobState::waiting) continue;
+    dependency_ended(added, {each.id, other->state == JobState::succeeded});
+  }
+  const model::JobId id = added.id;
+  if (replaced.value != 0) end(*find_job(replaced), JobState::cancelled, some_text);
+  reply(model::Pushed{id, true});
+}
+
+/// A job that asks for what the push says, or else its queue.
+Job Reference::new_job(const model::Push& push,
+                       const model::PushOptions& options,
+                       const model::QueuePolicy& policy) {
+  Job job;
+  job.id = model::JobId(draw());
+  job.queue = push.queue;
+  job.type = push.type;
+  job.payload = push.payload;
+  job.priority = options.priority.value_or(policy.priority);
+  job.max_attempts = options.max_attempts;
+  job.backoff = options.backoff;
+  job.timeout = options.timeout;
+  job.keep = options.keep;
+  job.ttl = options.ttl.value_or(policy.ttl);
+  job.delay = options.delay.value_or(options.at ? Duration{0} : policy.delay);
+  job.at = options.at;
+  job.unique_key = options.unique_key;
+  job.created = now_.time;
+  job.place = job.id.value;
+  for (const model::Dependency& each : options.after) {
+    const bool is_known = std::any_of(job.waits_for.begin(), job.waits_for.end(), [&](auto& other) {
+      return other.id == each.id;
+    });
+    if (!is_known) job.waits_for.push_back(each);
+  }
+  return job;
+}
+
+void Reference::handle(const model::Pull& pull) {
+  for (const ByteView name : *pull.queues) {
+    if (find_queue(name) == nullptr && queues_.size() >= limits_.queues_max) {
+      return refuse(ErrorCode::busy);
+    }
+  }
+  Pull wanted{ticket_, {}, pull.count, pull.lease, std::string(pull.worker), never};
+  for (const ByteView name : *pull.queues) {
+    queue_of(name);
+    wanted.queues.emplace_back(name);
+  }
+  if (deliver(wanted)) return;
+  if (pull.wait.count() <= 0) return reply(model::Nothing{});
+  if (pull.wait < duration_max) wanted.deadline = now_.time + pull.wait;
+  pulls_.push_back(std::move(wanted));
+}
+
+void Reference::handle(const model::Ack& ack) {
+  Job* job = leased(ack.id, ack.token);
+  if (job == nullptr) return;
+  ++queue_of(job->queue).succeeded;
+  job->has_result = job->has_result || !ack.result.empty();
+  if (!ack.result.empty()) job->result = ack.result;
+  end(*job, JobState::succeeded, "");
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::Fail& failed) {
+  Job* job = leased(failed.id, failed.token);
+  if (job == nullptr) return;
+  ++queue_of(job->queue).failed;
+  if (failed.dead) {
+    die(*job, std::string(failed.message));
+  } else {
+    retry_or_die(*job, std::string(failed.message), failed.retry_after);
+  }
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::Release& release) {
+  Job* job = leased(release.id, release.token);
+  if (job == nullptr) return;
+  --job->attempt;
+  if (release.delay.count() > 0) {
+    job->state = JobState::scheduled;
+    job->place = draw();
+    job->due = now_.time + release.delay;
+    set_clock(*job);
+    job->progress_percent = 0;
+    job->progress_note.clear();
+    note_event(*job, "", some_text);
+  } else {
+    go_ready(*job, job->id.value, some_text);
+  }
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::Extend& extend) {
+  Job* job = leased(extend.id, extend.token);
+  if (job == nullptr) return;
+  job->due = now_.time + extend.lease;
+  job->was_late = false;
+  reply(model::Extended{job->due});
+}
+
+void Reference::handle(const model::Progress& progress) {
+  Job* job = leased(progress.id, progress.token);
+  if (job == nullptr) return;
+  job->progress_percent = progress.percent;
+  job->progress_note = progress.note;
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::Cancel& cancel) {
+  Job* job = find_job(cancel.id);
+  if (job == nullptr) return refuse(ErrorCode::no_job);
+  if (model::is_final(job->state)) return refuse(ErrorCode::stale);
+  end(*job, JobState::cancelled, some_text);
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::Await& await) {
+  const Job* job = find_job(await.id);
+  if (job == nullptr) return refuse(ErrorCode::no_job);
+  if (model::is_final(job->state) || await.wait.count() <= 0) return reply(info(*job));
+  awaits_.push_back(
+      {ticket_, await.id, await.wait < duration_max ? now_.time + await.wait : never});
+}
+
+void Reference::handle(const model::Abandon& abandon) {
+  const auto left = [&](const auto& waiter) {
+    return waiter.ticket >= abandon.first && waiter.ticket <= abandon.last;
+  };
+  std::erase_if(pulls_, left);
+  std::erase_if(awaits_, left);
+}
+
+// -- Whole queues. -------------------------------------------------------------------------------
+
+void Reference::handle(const model::SetQueue& set) {
+  if (find_queue(set.queue) == nullptr && queues_.size() >= limits_.queues_max) {
+    return refuse(ErrorCode::busy);
+  }
+  model::QueuePolicy& policy = queue_of(set.queue).policy;
+  const model::PolicyChange& change = *set.change;
+  update(policy.priority, change.priority);
+  update(policy.delay, change.delay);
+  update(policy.max_attempts, change.max_attempts);
+  update(policy.backoff, change.backoff);
+  update(policy.timeout, change.timeout);
+  update(policy.ttl, change.ttl);
+  update(policy.keep, change.keep);
+  update(policy.keep_max, change.keep_max);
+  update(policy.max_length, change.max_length);
+  update(policy.overflow, change.overflow);
+  update(policy.dead_letter, change.dead_letter);
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::PauseQueue& pause) {
+  Queue* queue = find_queue(pause.queue);
+  if (queue == nullptr) return refuse(ErrorCode::no_queue);
+  queue->policy.paused = pause.paused;
+  if (!pause.paused) signalled_.push_back(queue->name);
+  reply(model::Done{});
+}
+
+void Reference::handle(const model::PurgeQueue& purge) {
+  if (find_queue(purge.queue) == nullptr) return refuse(ErrorCode::no_queue);
+  std::vector<model::JobId> ids;
+  for (const Job* job : removable(purge.queue)) {
+    if (job->state != JobState::leased) ids.push_back(job->id);
+  }
+  for (const model::JobId id : ids) {
+    ended_.push_back({id, find_job(id)->state == JobState::succeeded});
+    remove(id);
+  }
+  reply(model::Counted{ids.size(), false});
+}
+
+void Reference::handle(const model::DeleteQueue& gone) {
+  if (find_queue(gone.queue) == nullptr) return refuse(ErrorCode::no_queue);
+  const std::string name(gone.queue);
+  std::vector<model::JobId> ids;
+  for (const Job* job : removable(name)) {
+    if (job->state == JobState::leased && !gone.force) return refuse(ErrorCode::busy);
+    ids.push_back(job->id);
+  }
+  std::erase_if(pulls_, [&](const Pull& pull) {
+    const bool waits_here = std::count(pull.queues.begin(), pull.queues.end(), name) > 0;
+    if (waits_here) refuse(pull.ticket, ErrorCode::no_queue);
+    return waits_here;
+  });
+  for (const model::JobId id : ids) {
+    ended_.push_back({id, find_job(id)->state == JobState::succeeded});
+    remove(id);
+  }
+  std::erase_if(keys_, [&](const auto& key) { return key.first.first == name; });
+  std::erase_if(queues_, [&](const Queue& queue) { return queue.name == name; });
+  reply(model::Counted{ids.size(), false});
+}
+
+void Reference::handle(const model::RedriveDead& drive) {
+  if (find_queue(drive.queue) == nullptr) return refuse(ErrorCode::no_queue);
+  const std::vector<Job*> dead = dead_jobs(drive.queue, drive.ids);
+  for (Job* job : dead) {
+    job->attempt = 0;
+    job->expires = never;
+    go_ready(*job, draw(), some_text);
+  }
+  reply(model::Counted{dead.size(), false});
+}
+
+void Reference::handle(const model::DeleteDead& gone) {
+  if (find_queue(gone.queue) == nullptr) return refuse(ErrorCode::no_queue);
+  std::vector<model::JobId> ids;
+  for (const Job* job : dead_jobs(gone.queue, gone.ids))
+    ids.push_back(job->id);
+  for (const model::JobId id : ids)
+    remove(id);
+  reply(model::Counted{ids.size(), false});
+}
+
+// -- Views. --------------------------------------------------------------------------------------
+
+void Reference::handle(const model::GetJob& get) {
+  const Job* job = find_job(get.id);
+  if (job == nullptr) return refuse(ErrorCode::no_job);
+  reply(info(*job));
+}
+
+void Reference::handle(const model::ListJobs& list) {
+  if (find_queue(list.queue) == nullptr) return refuse(ErrorCode::no_queue);
+  auto jobs = std::make_unique<model::JobList>();
+  bool is_behind_cursor = list.cursor.value == 0;
+  for (const Job* job : listed(list.queue)) {
+    if (list.state && job->state != *list.state) continue;
+    if (is_behind_cursor && jobs->jobs.size() < list.count) jobs->jobs.push_back(*info(*job));
+    is_behind_cursor = is_behind_cursor || job->id == list.cursor;
+  }
+  if (!is_behind_cursor) return refuse(ErrorCode::no_job);
+  if (jobs->jobs.size() == list.count) jobs->cursor = jobs->jobs.back().id;
+  reply(std::move(jobs));
+}
+
+void Reference::handle(const model::GetQueue& get) {
+  const Queue* queue = find_queue(get.queue);
+  if (queue == nullptr) return refuse(ErrorCode::no_queue);
+  reply(std::make_unique<model::QueueInfo>(info(*queue)));
+}
+
+void Reference::handle(const model::ListQueues&) {
+  auto list = std::make_unique<model::QueueList>();
+  for (const Queue& queue : queues_)
+    list->queues.push_back(info(queue));
+  std::sort(list->queues.begin(), list->queues.end(), [](const auto& a, const auto& b) {
+    return a.name < b.name;
+  });
+  reply(std::move(list));
+}
+
+void Reference::handle(const model::GetStats&) {
+  auto stats = std::make_unique<model::Stats>();
+  stats->epoch = epoch_;
+  stats->queues = queues_.size();
+  stats->expired_leases_total = expired_leases_;
+  for (const Job& job : jobs_)
+    ++stats->jobs[static_cast<std::size_t>(job.state)];
+  for (const Queue& queue : queues_) {
+    stats->pushed_total += queue.pushed;
+    stats->pulled_total += queue.pulled;
+    stats->succeeded_total += queue.succeeded;
+    stats->failed_total += queue.failed;
+    stats->dead_total += queue.dead;
+  }
+  reply(std::move(stats));
+}
+
+std::unique_ptr<model::JobInfo> Reference::info(const Job& job) {
+  auto info = std::make_unique<model::JobInfo>();
+  info->id = job.id;
+  info->queue = job.queue;
+  info->type = job.type;
+  info->payload = job.payload;
+  info->created = job.created;
+  info->state = job.state;
+  info->priority = job.priority;
+  info->attempt = job.attempt;
+  info->max_attempts = job.max_attempts.value_or(queue_of(job.queue).policy.max_attempts);
+  if (job.due != never) info->due = job.due;
+  info->at = job.at;
+  info->worker = job.worker;
+  info->error = job.error;
+  info->has_result = job.has_result;
+  info->result = job.result;
+  info->progress_percent = job.progress_percent;
+  info->progress_note = job.progress_note;
+  info->unique_key = job.unique_key;
+  if (job.state == JobState::waiting) info->after = job.waits_for;
+  info->history = job.history;
+  return info;
+}
+
+model::QueueInfo Reference::info(const Queue& queue) const {
+  model::QueueInfo info;
+  info.name = queue.name;
+  info.policy = queue.policy;
+  for (const Job& job : jobs_) {
+    if (job.queue == queue.name) ++info.jobs[static_cast<std::size_t>(job.state)];
+  }
+  info.pushed_total = queue.pushed;
+  info.pulled_total = queue.pulled;
+  info.succeeded_total = queue.succeeded;
+  info.failed_total = queue.failed;
+  info.dead_total = queue.dead;
+  for (const Pull& pull : pulls_) {
+    if (std::count(pull.queues.begin(), pull.queues.end(), queue.name) > 0) ++info.waiting_pulls;
+  }
+  return info;
+}
+
+}  // namespace sluice::reference

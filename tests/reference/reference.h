@@ -1,0 +1,221 @@
+// The reference: what the core has to do, written so that a reader sees that it is right. A vector
+// of jobs, a vector of queues, a vector of those who wait, each searched from front to back for
+// everything; no indexes, no timers, no journal. pair.h drives it side by side with the core.
+//
+// Two things it shares with the core on purpose: the vocabulary of commands and replies, and the
+// one counter from which ids and places in lists are drawn (docs/adr/0006), so that both give the
+// same ids. Where the core is free (which of several jobs due in the same millisecond comes first),
+// it is told what the core did and says whether that was allowed.
+#pragma once
+
+#include "model/command.h"
+#include "model/limits.h"
+#include "model/reply.h"
+
+#include <list>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sluice::reference {
+
+/// The core and the reference differ; what() says in what.
+struct Mismatch : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Throws Mismatch; `which` is the number of the job or request concerned, if there is one.
+void require(bool condition, const char* what, std::uint64_t which = 0);
+[[noreturn]] void differ(const std::string& what, std::uint64_t which);
+
+struct Job {
+  // What the push said, or else the queue's policy at that moment.
+  model::JobId id;
+  std::string queue;
+  std::string type;
+  std::string payload;
+  std::uint8_t priority = 0;
+  std::optional<std::uint32_t> max_attempts;
+  std::optional<model::Backoff> backoff;
+  std::optional<Duration> timeout;
+  std::optional<Duration> keep;
+  Duration ttl{0};
+  Duration delay{0};
+  std::optional<WallTime> at;
+  std::string unique_key;
+  std::vector<model::Dependency> waits_for;
+  Time created;
+  // What became of it.
+  model::JobState state = model::JobState::ready;
+  std::uint64_t place = 0;  ///< In the list of its state; the token of a leased job.
+  Time due = never;         ///< Of the state's timer.
+  bool is_wall_timed = false;
+  bool was_late = false;  ///< Its timer was overdue when it was set: it may fire out of turn.
+  std::uint16_t attempt = 0;
+  Time expires = never;
+  std::string worker;
+  std::string error;
+  bool has_result = false;
+  std::string result;
+  std::uint8_t progress_percent = 0;
+  std::string progress_note;
+  std::vector<model::JobEvent> history;
+  Position ready_since;  ///< The frame without which it would not be ready; zero: its push's.
+};
+
+struct Queue {
+  std::string name;
+  model::QueuePolicy policy;
+  std::uint64_t pushed = 0;
+  std::uint64_t pulled = 0;
+  std::uint64_t succeeded = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t dead = 0;
+};
+
+/// Stands for a text of the server's own words: any text but none.
+inline constexpr const char* some_text = "*";
+
+class Reference {
+ public:
+  explicit Reference(const model::Limits& limits) : limits_(limits) {}
+
+  /// A start of the server; `last_time` is the latest that its log knows.
+  void boot(Now now, Time last_time);
+  /// `frame`: where the core writes the facts of this.
+  void apply(const model::Command& command, model::Ticket ticket, Now now, Position frame);
+  /// Does one thing that is due, as Core::tick. `fired` is the job whose timer the core took, if it
+  /// took one; throws Mismatch if it was not its turn.
+  bool tick(Now now, model::JobId fired, Position frame);
+  void dispatch(Now now, Position frame);
+  /// When there will be something to do; `never`: nothing is pending.
+  Duration until_next(Now now) const;
+
+  /// Replies of the calls since it was emptied.
+  std::vector<model::Reply> replies;
+
+  const std::vector<Job>& jobs() const { return jobs_; }
+
+  const Job* find(model::JobId id) const;
+
+  std::uint64_t removed() const { return removed_; }
+
+  std::uint64_t pushed() const { return pushed_; }
+
+ private:
+  struct Pull {
+    model::Ticket ticket;
+    std::vector<std::string> queues;
+    std::uint32_t count = 1;
+    std::optional<Duration> lease;
+    std::string worker;
+    Time deadline = never;
+  };
+
+  struct Await {
+    model::Ticket ticket;
+    model::JobId id;
+    Time deadline = never;
+  };
+
+  struct HeldKey {
+    model::JobId job;
+    Time until = never;
+  };
+
+  struct Ended {
+    model::JobId id;
+    bool has_succeeded = false;
+  };
+
+  void handle(const model::Push& push);
+  void handle(const model::Pull& pull);
+  void handle(const model::Ack& ack);
+  void handle(const model::Fail& failed);
+  void handle(const model::Release& release);
+  void handle(const model::Extend& extend);
+  void handle(const model::Progress& progress);
+  void handle(const model::Cancel& cancel);
+  void handle(const model::Await& await);
+  void handle(const model::Abandon& abandon);
+  void handle(const model::SetQueue& set);
+  void handle(const model::PauseQueue& pause);
+  void handle(const model::PurgeQueue& purge);
+  void handle(const model::DeleteQueue& remove);
+  void handle(const model::RedriveDead& drive);
+  void handle(const model::DeleteDead& remove);
+  void handle(const model::GetJob& get);
+  void handle(const model::ListJobs& list);
+  void handle(const model::GetQueue& get);
+  void handle(const model::ListQueues& list);
+  void handle(const model::GetStats& get);
+
+  void begin(Now now, Position frame);
+  void reply(model::Ticket ticket, model::Answer answer);
+
+  void reply(model::Answer answer) { reply(ticket_, std::move(answer)); }
+
+  void refuse(model::Ticket ticket, ErrorCode code);
+
+  void refuse(ErrorCode code) { refuse(ticket_, code); }
+
+  Job* find_job(model::JobId id);
+  Job* leased(model::JobId id, model::LeaseToken token);
+  Queue* find_queue(ByteView name);
+  Queue& queue_of(ByteView name);
+  std::vector<Job*> listed(ByteView queue);
+  std::vector<Job*> removable(ByteView queue);
+  std::vector<Job*> dead_jobs(ByteView queue, const std::vector<model::JobId>& ids);
+  std::uint64_t unfinished(ByteView queue) const;
+  Job* next_to_run(ByteView queue);
+
+  std::uint64_t draw() { return next_place_++; }
+
+  Job new_job(const model::Push& push,
+              const model::PushOptions& options,
+              const model::QueuePolicy& policy);
+  bool make_room(const Queue& queue);
+  bool schedule(Job& job);
+  void set_clock(Job& job) const;
+  void become_ready(Job& job, std::uint64_t place);
+  void go_ready(Job& job, std::uint64_t place, const std::string& note);
+  void note_event(Job& job, const std::string& worker, const std::string& note);
+  void end(Job& job, model::JobState state, const std::string& note);
+  void die(Job& job, const std::string& reason, bool is_error = true);
+  void retry_or_die(Job& job, const std::string& error, std::optional<Duration> after);
+  void settle();
+  void dependency_ended(Job& job, const Ended& ended);
+  void keep_or_remove(const Job& job);
+  void release_key(const Job& job);
+  void remove(model::JobId id);
+  bool deliver(const Pull& pull);
+  void fire(Job& job);
+  std::vector<Job*> next_due(bool is_wall);
+  bool answer_overdue_wait();
+  bool forget_overdue_key();
+  std::unique_ptr<model::JobInfo> info(const Job& job);
+  model::QueueInfo info(const Queue& queue) const;
+
+  const model::Limits limits_;
+  std::vector<Job> jobs_;    ///< In the order of their pushes.
+  std::list<Queue> queues_;  ///< A list: references to one stay when another is made.
+  std::map<std::pair<std::string, std::string>, HeldKey> keys_;  ///< By queue and key.
+  std::vector<Pull> pulls_;                                      ///< In the order they came.
+  std::vector<Await> awaits_;
+  std::vector<Ended> ended_;
+  std::vector<std::string> signalled_;  ///< Queues that got something for those who wait.
+  std::uint64_t next_place_ = 1;
+  std::uint64_t epoch_ = 0;
+  std::uint64_t next_token_ = 1;
+  std::uint64_t expired_leases_ = 0;
+  std::uint64_t pushed_ = 0;
+  std::uint64_t removed_ = 0;
+  // Of the call under way.
+  Now now_{};
+  model::Ticket ticket_;
+  Position frame_;
+};
+
+}  // namespace sluice::reference

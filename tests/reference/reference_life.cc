@@ -1,0 +1,466 @@
+// The reference queue: what follows from a command: becoming ready, ending, dying, timers, waiters.
+#include "reference/reference.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace sluice::reference {
+namespace {
+
+using model::JobState;
+
+bool runs_before(const Job& a, const Job& b) {
+  return std::make_tuple(-int{a.priority}, a.place) < std::make_tuple(-int{b.priority}, b.place);
+}
+
+/// A finished job that said itself how long it is kept; keep_max does not count it.
+bool is_pinned(const Job& job) {
+  return model::is_final(job.state) && job.state != JobState::dead && job.keep.has_value();
+}
+
+}  // namespace
+
+// -- Looking for things. -------------------------------------------------------------------------
+
+Job* Reference::find_job(model::JobId id) {
+  for (Job& job : jobs_) {
+    if (job.id == id) return &job;
+  }
+  return nullptr;
+}
+
+const Job* Reference::find(model::JobId id) const {
+  return const_cast<Reference*>(this)->find_job(id);
+}
+
+/// The leased job of this token; null: the request has been refused.
+Job* Reference::leased(model::JobId id, model::LeaseToken token) {
+  Job* job = find_job(id);
+  const bool is_held =
+      job != nullptr && job->state == JobState::leased && job->place == token.value;
+  if (is_held) return job;
+  refuse(job == nullptr ? ErrorCode::no_job : ErrorCode::stale);
+  return nullptr;
+}
+
+Queue* Reference::find_queue(ByteView name) {
+  for (Queue& queue : queues_) {
+    if (queue.name == name) return &queue;
+  }
+  return nullptr;
+}
+
+Queue& Reference::queue_of(ByteView name) {
+  if (Queue* queue = find_queue(name)) return *queue;
+  queues_.push_back({std::string(name), {}});
+  return queues_.back();
+}
+
+/// The jobs of a queue in the order in which LIST shows them.
+std::vector<Job*> Reference::listed(ByteView queue) {
+  std::vector<Job*> found;
+  for (Job& job : jobs_) {
+    if (job.queue == queue) found.push_back(&job);
+  }
+  std::sort(found.begin(), found.end(), [](const Job* a, const Job* b) {
+    if (a->state != b->state) return a->state < b->state;
+    if (a->state == JobState::ready) return runs_before(*a, *b);
+    return std::make_tuple(is_pinned(*a), a->place) < std::make_tuple(is_pinned(*b), b->place);
+  });
+  return found;
+}
+
+/// The jobs of a queue in the order in which purge and delete remove them.
+std::vector<Job*> Reference::removable(ByteView queue) {
+  std::vector<Job*> found = listed(queue);
+  const auto rank = [](const Job* job) {
+    if (job->state == JobState::ready) return 0;
+    if (job->state == JobState::leased) return 3;
+    return is_pinned(*job) ? 2 : 1;
+  };
+  std::stable_sort(
+      found.begin(), found.end(), [&](const Job* a, const Job* b) { return rank(a) < rank(b); });
+  const auto pinned = [&](const Job* job) { return rank(job) == 2; };
+  const auto begin = std::find_if(found.begin(), found.end(), pinned);
+  const auto end = std::find_if_not(begin, found.end(), pinned);
+  std::sort(begin, end, [](const Job* a, const Job* b) { return a->place < b->place; });
+  return found;
+}
+
+/// Those of `ids` that are dead here, in their order; no ids: all that are dead here.
+std::vector<Job*> Reference::dead_jobs(ByteView queue, const std::vector<model::JobId>& ids) {
+  std::vector<Job*> found;
+  if (ids.empty()) {
+    found = listed(queue);
+    std::erase_if(found, [](const Job* job) { return job->state != JobState::dead; });
+    return found;
+  }
+  for (const model::JobId id : ids) {
+    Job* job = find_job(id);
+    if (job == nullptr || job->state != JobState::dead || job->queue != queue) continue;
+    if (std::find(found.begin(), found.end(), job) == found.end()) found.push_back(job);
+  }
+  return found;
+}
+
+std::uint64_t Reference::unfinished(ByteView queue) const {
+  std::uint64_t count = 0;
+  for (const Job& job : jobs_) {
+    if (job.queue == queue && !model::is_final(job.state)) ++count;
+  }
+  return count;
+}
+
+Job* Reference::next_to_run(ByteView queue) {
+  Job* next = nullptr;
+  for (Job& job : jobs_) {
+    if (job.queue != queue || job.state != JobState::ready) continue;
+    if (next == nullptr || runs_before(job, *next)) next = &job;
+  }
+  return next;
+}
+
+// -- Changes of state. ---------------------------------------------------------------------------
+
+bool Reference::make_room(const Queue& queue) {
+  std::uint64_t limit = limits_.queue_jobs_max;
+  if (queue.policy.max_length != 0) limit = std::min(limit, queue.policy.max_length);
+  if (unfinished(queue.name) < limit) return true;
+  if (queue.policy.overflow == model::Overflow::reject) return false;
+  Job* oldest = nullptr;  // Of the lowest priority.
+  for (Job& job : jobs_) {
+    if (job.queue != queue.name || job.state != JobState::ready) continue;
+    const auto rank = [](const Job& each) { return std::make_tuple(each.priority, each.place); };
+    if (oldest == nullptr || rank(job) < rank(*oldest)) oldest = &job;
+  }
+  if (oldest == nullptr) return false;
+  die(*oldest, some_text, false);
+  return true;
+}
+
+/// Gives a job its time, if it asked for one that has not come yet.
+bool Reference::schedule(Job& job) {
+  if (job.at && *job.at > now_.wall) {
+    job.due = Time(job.at->time_since_epoch());
+  } else if (job.delay.count() > 0) {
+    job.due = now_.time + job.delay;
+  } else {
+    return false;
+  }
+  job.state = JobState::scheduled;
+  set_clock(job);
+  return true;
+}
+
+/// The calendar times a job that is due at its AT; also one whose delay happens to end then.
+void Reference::set_clock(Job& job) const {
+  job.is_wall_timed = job.at && job.at->time_since_epoch() == job.due.time_since_epoch();
+  job.was_late = false;
+}
+
+void Reference::become_ready(Job& job, std::uint64_t place) {
+  job.state = JobState::ready;
+  job.place = place;
+  job.due = never;
+  job.is_wall_timed = false;
+  if (job.ttl.count() != 0 && job.attempt == 0) {
+    if (job.expires == never) job.expires = now_.time + job.ttl;
+    job.due = job.expires;
+    job.was_late = job.due < now_.time;
+  }
+  signalled_.push_back(job.queue);
+}
+
+/// Ready again, for a reason that its history tells.
+void Reference::go_ready(Job& job, std::uint64_t place, const std::string& note) {
+  become_ready(job, place);
+  job.progress_percent = 0;
+  job.progress_note.clear();
+  job.ready_since = frame_;
+  note_event(job, "", note);
+}
+
+void Reference::note_event(Job& job, const std::string& worker, const std::string& note) {
+  constexpr std::size_t note_bytes = 512;
+  if (job.history.size() == model::history_max) job.history.erase(job.history.begin() + 1);
+  job.history.push_back({now_.time, job.state, job.attempt, worker, note.substr(0, note_bytes)});
+}
+
+void Reference::end(Job& job, JobState state, const std::string& note) {
+  const Duration keep = job.keep.value_or(queue_of(job.queue).policy.keep);
+  job.state = state;
+  job.place = draw();
+  job.due = state == JobState::dead ? never : now_.time + keep;
+  job.is_wall_timed = false;
+  job.was_late = false;
+  job.waits_for.clear();
+  job.progress_percent = 0;
+  job.progress_note.clear();
+  note_event(job, "", note);
+  release_key(job);
+  ended_.push_back({job.id, state == JobState::succeeded});
+}
+
+/// `is_error`: the reason is its last error from now on.
+void Reference::die(Job& job, const std::string& reason, bool is_error) {
+  Queue& queue = queue_of(job.queue);
+  ++queue.dead;
+  const std::string target = queue.policy.dead_letter;
+  const bool stays = target.empty() || target == queue.name;
+  if (is_error) job.error = stays ? reason : some_text;
+  if (stays) return end(job, JobState::dead, reason);
+  queue_of(target);
+  release_key(job);
+  job.queue = target;
+  job.attempt = 0;
+  job.waits_for.clear();
+  job.ttl = Duration{0};  // No ttl ends a dead letter.
+  job.expires = never;
+  go_ready(job, draw(), some_text);
+  ended_.push_back({job.id, false});
+}
+
+void Reference::retry_or_die(Job& job, const std::string& error, std::optional<Duration> after) {
+  const model::QueuePolicy& policy = queue_of(job.queue).policy;
+  if (job.attempt >= job.max_attempts.value_or(policy.max_attempts)) return die(job, error);
+  const model::Backoff& backoff = job.backoff ? *job.backoff : policy.backoff;
+  job.due = now_.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
+  job.state = JobState::retry;
+  job.place = draw();
+  job.was_late = false;
+  job.error = error;
+  job.progress_percent = 0;
+  job.progress_note.clear();
+  note_event(job, "", error);
+}
+
+/// Works off the jobs that ended: those that waited for it, those who await it, its keep.
+void Reference::settle() {
+  for (std::size_t next = 0; next < ended_.size(); ++next) {
+    const Ended ended = ended_[next];
+    for (Job& job : jobs_) {
+      if (job.state == JobState::waiting) dependency_ended(job, ended);
+    }
+    const Job* job = find_job(ended.id);
+    if (job != nullptr && !model::is_final(job->state)) continue;  // It lives on as a dead letter.
+    std::erase_if(awaits_, [&](const Await& await) {
+      if (await.id != ended.id) return false;
+      if (job != nullptr) {
+        reply(await.ticket, info(*job));
+      } else {
+        refuse(await.ticket, ErrorCode::no_job);
+      }
+      return true;
+    });
+    if (job != nullptr) keep_or_remove(*job);
+  }
+  ended_.clear();
+}
+
+void Reference::dependency_ended(Job& job, const Ended& ended) {
+  const auto found = std::find_if(
+      job.waits_for.begin(), job.waits_for.end(), [&](auto& each) { return each.id == ended.id; });
+  if (found == job.waits_for.end()) return;
+  if (!ended.has_succeeded && !found->any_outcome) return die(job, some_text);
+  job.waits_for.erase(found);
+  if (!job.waits_for.empty()) return;
+  job.place = draw();
+  if (!schedule(job)) go_ready(job, job.place, some_text);
+}
+
+void Reference::keep_or_remove(const Job& job) {
+  if (job.state == JobState::dead) return;
+  const model::QueuePolicy& policy = queue_of(job.queue).policy;
+  if (job.keep.value_or(policy.keep).count() == 0) return remove(job.id);
+  if (job.keep) return;
+  std::vector<const Job*> kept;
+  for (const Job* each : listed(job.queue)) {
+    if (each->state == job.state && !each->keep) kept.push_back(each);
+  }
+  std::vector<model::JobId> ids;
+  for (std::size_t index = 0; index + policy.keep_max < kept.size(); ++index)
+    ids.push_back(kept[index]->id);
+  for (const model::JobId id : ids)
+    remove(id);
+}
+
+/// A key with a window outlives its job; one that another job has taken is not this job's.
+void Reference::release_key(const Job& job) {
+  const auto held = keys_.find({job.queue, job.unique_key});
+  if (held == keys_.end() || held->second.job != job.id || held->second.until != never) return;
+  keys_.erase(held);
+}
+
+void Reference::remove(model::JobId id) {
+  release_key(*find_job(id));
+  std::erase_if(jobs_, [id](const Job& job) { return job.id == id; });
+  ++removed_;
+}
+
+// -- Deliveries. ---------------------------------------------------------------------------------
+
+/// Leases what there is and answers the pull; false if there is nothing.
+bool Reference::deliver(const Pull& pull) {
+  auto delivered = std::make_unique<model::Delivered>();
+  for (const std::string& name : pull.queues) {
+    Queue& queue = queue_of(name);
+    while (!queue.policy.paused && delivered->jobs.size() < pull.count) {
+      Job* job = next_to_run(name);
+      if (job == nullptr) break;
+      ++job->attempt;
+      job->state = JobState::leased;
+      job->place = (epoch_ << 40) | next_token_++;
+      const Duration timeout = job->timeout.value_or(queue.policy.timeout);
+      job->due = now_.time + pull.lease.value_or(timeout);
+      job->was_late = false;
+      job->worker = pull.worker;
+      note_event(*job, pull.worker, "");
+      ++queue.pulled;
+      model::Delivery each;
+      each.id = job->id;
+      each.token = model::LeaseToken(job->place);
+      each.attempt = job->attempt;
+      each.deadline = job->due;
+      delivered->jobs.push_back(each);
+    }
+  }
+  if (delivered->jobs.empty()) return false;
+  reply(pull.ticket, std::move(delivered));
+  return true;
+}
+
+/// Queue by queue, in the order in which they got something; in each the pulls as they came.
+void Reference::dispatch(Now now, Position frame) {
+  begin(now, frame);
+  for (const std::string& name : std::exchange(signalled_, {})) {
+    for (;;) {
+      const Queue* queue = find_queue(name);
+      const auto first = std::find_if(pulls_.begin(), pulls_.end(), [&](const Pull& pull) {
+        return std::count(pull.queues.begin(), pull.queues.end(), name) > 0;
+      });
+      if (queue == nullptr || queue->policy.paused || first == pulls_.end()) break;
+      if (next_to_run(name) == nullptr) break;
+      const Pull pull = *first;
+      pulls_.erase(first);
+      deliver(pull);
+    }
+  }
+}
+
+// -- Time. ---------------------------------------------------------------------------------------
+
+bool Reference::tick(Now now, model::JobId fired, Position frame) {
+  begin(now, frame);
+  if (answer_overdue_wait() || forget_overdue_key()) return true;
+  for (const bool is_wall : {false, true}) {
+    const std::vector<Job*> due = next_due(is_wall);
+    if (due.empty()) continue;
+    const auto job =
+        std::find_if(due.begin(), due.end(), [&](const Job* each) { return each->id == fired; });
+    require(job != due.end(), "its timer fired, but it was the turn of another", fired.value);
+    fire(**job);
+    settle();
+    return true;
+  }
+  return false;
+}
+
+/// A time is over when its millisecond is: what is due at 7 fires from 8 on. Calendar times are
+/// points.
+std::vector<Job*> Reference::next_due(bool is_wall) {
+  const Time limit = is_wall ? Time(now_.wall.time_since_epoch()) : now_.time - Duration{1};
+  std::vector<Job*> due;
+  Time first = never;
+  for (Job& job : jobs_) {
+    if (job.is_wall_timed != is_wall || job.due == never || job.due > limit) continue;
+    if (!job.was_late) first = std::min(first, job.due);
+    due.push_back(&job);
+  }
+  std::erase_if(due, [first](const Job* job) { return !job->was_late && job->due > first; });
+  return due;
+}
+
+void Reference::fire(Job& job) {
+  switch (job.state) {
+    case JobState::scheduled:
+    case JobState::retry:
+      return become_ready(job, draw());
+    case JobState::ready:
+      return end(job, JobState::expired, some_text);
+    case JobState::leased: {
+      ++expired_leases_;
+      const std::uint32_t limit =
+          job.max_attempts.value_or(queue_of(job.queue).policy.max_attempts);
+      if (job.attempt >= limit) return die(job, some_text);
+      return go_ready(job, job.id.value, some_text);
+    }
+    case JobState::succeeded:
+    case JobState::cancelled:
+    case JobState::expired:
+      return remove(job.id);
+    case JobState::waiting:
+    case JobState::dead:
+      throw Mismatch("a job without a timer fired");
+  }
+}
+
+bool Reference::answer_overdue_wait() {
+  const auto is_sooner = [](const auto& a, const auto& b) {
+    return std::tie(a.deadline, a.ticket) < std::tie(b.deadline, b.ticket);
+  };
+  const auto pull = std::min_element(pulls_.begin(), pulls_.end(), is_sooner);
+  const auto await = std::min_element(awaits_.begin(), awaits_.end(), is_sooner);
+  const bool has_pull = pull != pulls_.end() && pull->deadline < now_.time;
+  const bool has_await = await != awaits_.end() && await->deadline < now_.time;
+  if (has_pull && (!has_await || std::tie(pull->deadline, pull->ticket) <
+                                     std::tie(await->deadline, await->ticket))) {
+    reply(pull->ticket, model::Nothing{});
+    pulls_.erase(pull);
+    return true;
+  }
+  if (!has_await) return false;
+  const Job* job = find_job(await->id);
+  if (job != nullptr) {
+    reply(await->ticket, info(*job));
+  } else {
+    refuse(await->ticket, ErrorCode::no_job);
+  }
+  awaits_.erase(await);
+  return true;
+}
+
+bool Reference::forget_overdue_key() {
+  const auto until = [](const auto& a, const auto& b) { return a.second.until < b.second.until; };
+  const auto first = std::min_element(keys_.begin(), keys_.end(), until);
+  if (first == keys_.end() || first->second.until >= now_.time) return false;
+  keys_.erase(first);
+  return true;
+}
+
+Duration Reference::until_next(Now now) const {
+  constexpr Duration one_tick{1};
+  Duration soonest = Duration::max();
+  const auto consider = [&](Time due, Time from) {
+    if (due != never) soonest = std::min(soonest, std::max(due - from, Duration{0}));
+  };
+  const Time time = std::max(now_.time, now.time) - one_tick;
+  for (const Job& job : jobs_)
+    consider(job.due, job.is_wall_timed ? Time(now.wall.time_since_epoch()) : time);
+  for (const Pull& pull : pulls_)
+    consider(pull.deadline, time);
+  for (const Await& await : awaits_)
+    consider(await.deadline, time);
+  for (const auto& [name, held] : keys_)
+    consider(held.until, time);
+  return soonest;
+}
+
+void Reference::reply(model::Ticket ticket, model::Answer answer) {
+  replies.push_back({ticket, std::move(answer), Position()});
+}
+
+void Reference::refuse(model::Ticket ticket, ErrorCode code) {
+  reply(ticket, std::make_unique<Error>(Error{code, ""}));
+}
+
+}  // namespace sluice::reference

@@ -1,0 +1,164 @@
+// A command in one line: its name and what it says beyond its defaults.
+#include "reference/text.h"
+
+namespace sluice::reference {
+namespace {
+
+class Line {
+ public:
+  explicit Line(std::string name) : line_(std::move(name)) {}
+
+  Line& add(const char* what, const std::string& value) {
+    if (!value.empty()) line_ += std::string(" ") + what + "=" + value;
+    return *this;
+  }
+
+  Line& add(const char* what, ByteView value) { return add(what, std::string(value)); }
+
+  Line& add(const char* what, std::uint64_t value) { return add(what, std::to_string(value)); }
+
+  Line& add(const char* what, model::JobId id) { return add(what, id.value); }
+
+  Line& add(const char* what, Duration value) { return add(what, std::to_string(value.count())); }
+
+  template <class T>
+  Line& add(const char* what, const std::optional<T>& value) {
+    return value ? add(what, *value) : *this;
+  }
+
+  std::string line() const { return line_; }
+
+ private:
+  std::string line_;
+};
+
+std::string ids(const std::vector<model::JobId>& all) {
+  std::string text;
+  for (const model::JobId id : all)
+    text += std::to_string(id.value) + ",";
+  return text;
+}
+
+std::string line(const model::Push& push) {
+  Line line("push " + std::string(push.queue));
+  if (push.options == nullptr) return line.line();
+  const model::PushOptions& options = *push.options;
+  line.add("delay", options.delay).add("ttl", options.ttl).add("keep", options.keep);
+  line.add("timeout", options.timeout).add("unique", options.unique_key);
+  if (options.at) line.add("at", options.at->time_since_epoch());
+  if (options.priority) line.add("priority", std::uint64_t{*options.priority});
+  if (options.max_attempts) line.add("attempts", std::uint64_t{*options.max_attempts});
+  if (!options.unique_key.empty()) {
+    line.add("on_conflict", static_cast<std::uint64_t>(options.on_conflict));
+    line.add("window", options.unique_window);
+  }
+  for (const model::Dependency& each : options.after)
+    line.add(each.any_outcome ? "after_any" : "after", each.id);
+  return line.line();
+}
+
+std::string line(const model::Pull& pull) {
+  Line line("pull");
+  for (const ByteView queue : *pull.queues)
+    line.add("queue", queue);
+  line.add("count", std::uint64_t{pull.count}).add("wait", pull.wait).add("lease", pull.lease);
+  return line.add("worker", pull.worker).line();
+}
+
+std::string line(const model::Ack& ack) {
+  return Line("ack").add("id", ack.id).add("token", ack.token.value).line();
+}
+
+std::string line(const model::Fail& failed) {
+  return Line("fail")
+      .add("id", failed.id)
+      .add("token", failed.token.value)
+      .add("retry_after", failed.retry_after)
+      .add("dead", std::uint64_t{failed.dead})
+      .line();
+}
+
+std::string line(const model::Release& release) {
+  return Line("release").add("id", release.id).add("delay", release.delay).line();
+}
+
+std::string line(const model::Extend& extend) {
+  return Line("extend").add("id", extend.id).add("lease", extend.lease).line();
+}
+
+std::string line(const model::Progress& progress) {
+  return Line("progress").add("id", progress.id).line();
+}
+
+std::string line(const model::Cancel& cancel) {
+  return Line("cancel").add("id", cancel.id).line();
+}
+
+std::string line(const model::GetJob& get) {
+  return Line("job").add("id", get.id).line();
+}
+
+std::string line(const model::Await& await) {
+  return Line("await").add("id", await.id).add("wait", await.wait).line();
+}
+
+std::string line(const model::Abandon& abandon) {
+  return Line("abandon").add("first", abandon.first.value).add("last", abandon.last.value).line();
+}
+
+std::string line(const model::ListJobs& list) {
+  Line line("list " + std::string(list.queue));
+  if (list.state) line.add("state", name(*list.state));
+  return line.add("cursor", list.cursor).add("count", std::uint64_t{list.count}).line();
+}
+
+std::string line(const model::SetQueue& set) {
+  const model::PolicyChange& change = *set.change;
+  Line line("set " + std::string(set.queue));
+  line.add("delay", change.delay).add("timeout", change.timeout).add("ttl", change.ttl);
+  line.add("keep", change.keep).add("max_length", change.max_length);
+  if (change.keep_max) line.add("keep_max", std::uint64_t{*change.keep_max});
+  if (change.overflow) line.add("overflow", static_cast<std::uint64_t>(*change.overflow));
+  if (change.max_attempts) line.add("attempts", std::uint64_t{*change.max_attempts});
+  return line.add("dead_letter", change.dead_letter).line();
+}
+
+std::string line(const model::PauseQueue& pause) {
+  return (pause.paused ? "pause " : "resume ") + std::string(pause.queue);
+}
+
+std::string line(const model::GetQueue& get) {
+  return "queue " + std::string(get.queue);
+}
+
+std::string line(const model::ListQueues&) {
+  return "queues";
+}
+
+std::string line(const model::PurgeQueue& purge) {
+  return "purge " + std::string(purge.queue);
+}
+
+std::string line(const model::DeleteQueue& gone) {
+  return "delete " + std::string(gone.queue) + (gone.force ? " force" : "");
+}
+
+std::string line(const model::RedriveDead& drive) {
+  return Line("redrive " + std::string(drive.queue)).add("ids", ids(drive.ids)).line();
+}
+
+std::string line(const model::DeleteDead& gone) {
+  return Line("delete dead of " + std::string(gone.queue)).add("ids", ids(gone.ids)).line();
+}
+
+std::string line(const model::GetStats&) {
+  return "stats";
+}
+
+}  // namespace
+
+std::string text(const model::Command& command) {
+  return std::visit([](const auto& each) { return line(each); }, command);
+}
+
+}  // namespace sluice::reference
