@@ -27,11 +27,17 @@ class TestClock final : public io::Clock {
  public:
   Duration since_boot() override { return Duration(ms_.load()); }
 
-  WallTime wall() override { return WallTime(Duration(1'700'000'000'000 + ms_.load())); }
+  WallTime wall() override {
+    return WallTime(Duration(1'700'000'000'000 + ms_.load() + wall_step_.load()));
+  }
 
   void advance(Duration by) { ms_ += by.count(); }
 
+  /// Somebody sets the calendar clock.
+  void step_wall(Duration by) { wall_step_ += by.count(); }
+
  private:
+  std::atomic<std::int64_t> wall_step_{0};
   std::atomic<std::int64_t> ms_{1000};
 };
 
@@ -193,6 +199,32 @@ TEST_F(EngineTest, AJobLeasedForASessionThatLeftIsReadyAgain) {
   ASSERT_NE(jobs, nullptr);
   EXPECT_EQ(jobs->jobs[0].id, id);
   EXPECT_EQ(jobs->jobs[0].attempt, 1);
+}
+
+TEST_F(EngineTest, AStepOfTheCalendarEndsNoLease) {
+  push("mail");
+  const auto jobs = pull("mail");
+  ASSERT_NE(jobs, nullptr);
+  clock_.step_wall(hours(24));
+  push("other");  // A turn in which the engine looks at the clock.
+  EXPECT_EQ(pull("mail"), nullptr);
+  const auto acked = session_->take(submit(model::Ack{jobs->jobs[0].id, jobs->jobs[0].token, ""}));
+  ASSERT_TRUE(acked);
+  EXPECT_TRUE(std::holds_alternative<model::Done>(*acked));
+}
+
+TEST_F(EngineTest, DelaysGoOnAfterARestartWithAnEarlierCalendar) {
+  RequestBatch batch;
+  batch.options.emplace_back();
+  batch.options.back().delay = seconds(5);
+  const model::Push later{"mail", "type", "payload", &batch.options.back()};
+  ASSERT_TRUE(session_->take(submit(later, std::move(batch))));
+  stop();
+  clock_.step_wall(-hours(24));
+  start();
+  clock_.advance(seconds(6));
+  push("other");  // A turn in which the engine looks at the clock.
+  EXPECT_NE(pull("mail"), nullptr);
 }
 
 TEST_F(EngineTest, ManyJobsArePurgedInStepsAndCountedOnce) {

@@ -1,0 +1,197 @@
+// What one command writes is there as a whole or not at all, wherever a crash cuts the log
+// (RELIABILITY D7): the same commands are written once one by one and once as one batch, which is
+// then cut at every byte.
+#include "engine/cycle.h"
+#include "io/memory.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::engine {
+namespace {
+
+constexpr SessionId session{1};
+constexpr std::uint32_t segment_bytes = 64u << 10;
+constexpr const char* journal_file = "0000000000000001.seg";
+constexpr Now now{Time(Duration(1'000'000)), WallTime(Duration(1'000'000))};
+
+journal::LogOptions small_segments() {
+  journal::LogOptions options;
+  options.segment_bytes = segment_bytes;
+  return options;
+}
+
+/// An engine without threads: the test decides when a batch is written.
+class World {
+ public:
+  World() {
+    options_.log = small_segments();
+    auto core = std::make_unique<core::Core>(options_.limits, std::uint16_t{0});
+    log_ = std::move(*journal::Log::open(
+        directory_, options_.log, [](Position, ByteView) { return Result<void>(); }, {}));
+    check(core->finish_restore().has_value());
+    cycle_ = std::make_unique<Cycle>(*log_,
+                                     std::move(core),
+                                     nullptr,
+                                     options_,
+                                     counters_,
+                                     [this](SessionId, std::vector<SessionReply>& replies) {
+                                       take(replies);
+                                       return true;
+                                     });
+    check(cycle_->boot(now).has_value());
+  }
+
+  void apply(model::Command command, RequestBatch batch = {}) {
+    batch.requests.push_back({++sequence_, std::move(command)});
+    cycle_->apply(session, std::move(batch), now);
+  }
+
+  void commit() {
+    cycle_->advance(now);
+    cycle_->commit(now, true);
+  }
+
+  void push(ByteView queue, model::PushOptions options = {}) {
+    RequestBatch batch;
+    batch.options.push_back(std::move(options));
+    const model::Push push{queue, "type", "payload", &batch.options.back()};
+    apply(push, std::move(batch));
+  }
+
+  void pull(ByteView queue) {
+    RequestBatch batch;
+    batch.queue_lists.push_back({queue});
+    model::Pull pull;
+    pull.queues = &batch.queue_lists.back();
+    apply(pull, std::move(batch));
+  }
+
+  const io::MemoryDirectory& directory() const { return directory_; }
+
+  std::vector<model::JobId> ids;
+  std::vector<std::pair<model::JobId, model::LeaseToken>> leases;
+
+ private:
+  void take(std::vector<SessionReply>& replies) {
+    for (const SessionReply& reply : replies) {
+      if (const auto* pushed = std::get_if<model::Pushed>(&reply.answer)) ids.push_back(pushed->id);
+      const auto* got = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
+      if (got == nullptr) continue;
+      for (const model::Delivery& job : (*got)->jobs)
+        leases.emplace_back(job.id, job.token);
+    }
+  }
+
+  io::MemoryDirectory directory_;
+  EngineOptions options_;
+  Counters counters_;
+  std::unique_ptr<journal::Log> log_;
+  std::unique_ptr<Cycle> cycle_;
+  Sequence sequence_ = 0;
+};
+
+/// The log's only segment; its zeros are reserved space.
+std::string content_of(const World& world) {
+  std::string content = world.directory().content(journal_file);
+  content.resize(content.find_last_not_of('\0') + 1);
+  return content;
+}
+
+/// The state that a core finds in a log with this content.
+std::string found_in(std::string content) {
+  content.resize(segment_bytes);
+  io::MemoryDirectory directory;
+  directory.put(journal_file, content);
+  core::Core core(model::Limits{}, 0);
+  const Result<std::unique_ptr<journal::Log>> log =
+      journal::Log::open(directory,
+                         small_segments(),
+                         [&core](Position at, ByteView frame) { return core.restore(at, frame); },
+                         {});
+  EXPECT_TRUE(log) << log.error().message;
+  EXPECT_TRUE(core.finish_restore());
+  core.check_invariants();
+  return core.dump();
+}
+
+/// What the commands under test are about: two leased jobs, one with a unique key, and one that
+/// waits for the other.
+void prepare(World& world) {
+  auto change = std::make_shared<model::PolicyChange>();
+  change->dead_letter = "dead";
+  world.apply(model::SetQueue{"mail", change});
+  model::PushOptions unique;
+  unique.unique_key = "held";
+  world.push("mail", unique);
+  world.push("mail");
+  world.pull("mail");
+  world.pull("mail");
+  world.commit();
+  ASSERT_EQ(world.leases.size(), 2u);
+  model::PushOptions after;
+  after.after.push_back({world.ids[1], false});
+  world.push("mail", after);
+  world.commit();
+}
+
+/// Commands that write more than one fact.
+const std::vector<std::function<void(World&)>>& commands() {
+  static const std::vector<std::function<void(World&)>> all{
+      [](World& world) {  // A new queue, a job, its key.
+        model::PushOptions options;
+        options.unique_key = "fresh";
+        world.push("orders", options);
+      },
+      [](World& world) {  // A job in the place of another one, with its key.
+        model::PushOptions options;
+        options.unique_key = "fresh";
+        options.on_conflict = model::OnConflict::replace;
+        world.push("orders", options);
+      },
+      [](World& world) {  // A new queue, the end of a key, a dead letter.
+        world.apply(model::Fail{world.leases[0].first, world.leases[0].second, "no", {}, true});
+      },
+      [](World& world) {  // The end of a job and what it frees.
+        world.apply(model::Ack{world.leases[1].first, world.leases[1].second, "result"});
+      },
+      [](World& world) { world.apply(model::PurgeQueue{"orders"}); },
+  };
+  return all;
+}
+
+TEST(Atomic, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
+  World one_by_one;
+  prepare(one_by_one);
+  std::vector<std::string> states{found_in(content_of(one_by_one))};
+  for (const auto& command : commands()) {
+    command(one_by_one);
+    one_by_one.commit();
+    states.push_back(found_in(content_of(one_by_one)));
+    ASSERT_NE(states.back(), states[states.size() - 2]);
+  }
+
+  World at_once;
+  prepare(at_once);
+  const std::size_t begin = content_of(at_once).size();
+  for (const auto& command : commands())
+    command(at_once);
+  at_once.commit();
+  const std::string content = content_of(at_once);
+  std::size_t reached = 0;
+  for (std::size_t cut = begin; cut <= content.size(); ++cut) {
+    const std::string state = found_in(content.substr(0, cut));
+    while (reached + 1 < states.size() && state != states[reached])
+      ++reached;
+    ASSERT_EQ(state, states[reached]) << "cut at byte " << cut << " of " << content.size();
+  }
+  EXPECT_EQ(reached + 1, states.size());
+}
+
+}  // namespace
+}  // namespace sluice::engine
