@@ -1,4 +1,4 @@
-// Committer: hand-over of one batch at a time to the thread that writes and syncs.
+// ThreadCommitter: hand-over of one batch at a time to the thread that writes and syncs.
 #include "engine/committer.h"
 
 #include "base/check.h"
@@ -16,14 +16,14 @@ Written write_batch(journal::Log& log, journal::Batch batch, journal::Sync sync)
                  std::chrono::duration_cast<std::chrono::microseconds>(took)};
 }
 
-Committer::Committer(journal::Log& log, std::function<void()> on_written)
+ThreadCommitter::ThreadCommitter(journal::Log& log, std::function<void()> on_written)
     : log_(log), on_written_(std::move(on_written)), thread_([this] { run(); }) {}
 
-Committer::~Committer() {
+ThreadCommitter::~ThreadCommitter() {
   check(!thread_.joinable());
 }
 
-void Committer::start(journal::Batch batch, journal::Sync sync) {
+void ThreadCommitter::start(journal::Batch batch, journal::Sync sync) {
   check(!is_busy_);
   is_busy_ = true;
   {
@@ -34,7 +34,7 @@ void Committer::start(journal::Batch batch, journal::Sync sync) {
   work_.notify_one();
 }
 
-std::optional<Written> Committer::take() {
+std::optional<Written> ThreadCommitter::take() {
   if (!is_busy_) return std::nullopt;
   const std::lock_guard lock(mutex_);
   if (!written_) return std::nullopt;
@@ -42,7 +42,7 @@ std::optional<Written> Committer::take() {
   return std::exchange(written_, std::nullopt);
 }
 
-void Committer::stop() {
+void ThreadCommitter::stop() {
   {
     const std::lock_guard lock(mutex_);
     is_stopping_ = true;
@@ -51,7 +51,7 @@ void Committer::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Committer::run() {
+void ThreadCommitter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     work_.wait(lock, [this] { return batch_.has_value() || is_stopping_; });

@@ -1,4 +1,5 @@
-// Committer: the journal's own thread, which writes one batch while the engine applies the next.
+// Committer: writes one batch while the engine applies the next. ThreadCommitter, the journal's own
+// thread, is what a server has; the simulator decides itself when a batch is written.
 #pragma once
 
 #include "journal/log.h"
@@ -21,24 +22,34 @@ struct Written {
 /// Writes the batch and measures how long that took.
 Written write_batch(journal::Log& log, journal::Batch batch, journal::Sync sync);
 
+/// Called on the engine's thread only.
 class Committer {
+ public:
+  virtual ~Committer() = default;
+  /// Requires !is_busy().
+  virtual void start(journal::Batch batch, journal::Sync sync) = 0;
+  /// A batch was started and take() has not returned it yet.
+  virtual bool is_busy() const = 0;
+  /// The batch that was started, once it is written.
+  virtual std::optional<Written> take() = 0;
+  /// Waits for a batch under way (its result stays for take()). Nothing is started afterwards.
+  virtual void stop() = 0;
+};
+
+class ThreadCommitter final : public Committer {
  public:
   /// `log` outlives this. `on_written` is called on the committer's thread after each batch: it
   /// wakes the engine, which then calls take().
-  Committer(journal::Log& log, std::function<void()> on_written);
+  ThreadCommitter(journal::Log& log, std::function<void()> on_written);
   /// Requires stop().
-  ~Committer();
+  ~ThreadCommitter() override;
 
-  /// Requires !is_busy().
-  void start(journal::Batch batch, journal::Sync sync);
+  void start(journal::Batch batch, journal::Sync sync) override;
 
-  /// A batch was started and take() has not returned it yet. Engine thread.
-  bool is_busy() const { return is_busy_; }
+  bool is_busy() const override { return is_busy_; }
 
-  /// The batch that was started, once it is written. Engine thread.
-  std::optional<Written> take();
-  /// Waits for a batch under way (its result stays for take()) and joins the thread.
-  void stop();
+  std::optional<Written> take() override;
+  void stop() override;
 
  private:
   void run();

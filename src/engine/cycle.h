@@ -5,7 +5,7 @@
 //   cycle.commit(now, is_idle);         // seal, write, sync; or hand over to the committer
 //   cycle.collect();                    // take what the committer has written; release replies
 //
-// The server's thread (engine.cc) and the simulator drive the same object.
+// Around it: life.h.
 #pragma once
 
 #include "core/core.h"
@@ -67,6 +67,9 @@ class Cycle final : private core::RecordReader {
   std::optional<Duration> idle_for(Now now) const;
   /// Syncs everything and releases every reply that depends on it.
   void drain(Now now);
+
+  /// For the simulator: what the log has to be able to restore.
+  const core::Core& core() const { return *core_; }
 
   /// Set once the disk has failed; nothing is acknowledged after that.
   const std::optional<Error>& failure() const { return failure_; }

@@ -2,12 +2,13 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
-#include "engine/cycle.h"
+#include "engine/life.h"
 #include "engine/scrubber.h"
 #include "io/posix.h"
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -16,17 +17,6 @@
 
 namespace sluice::engine {
 namespace {
-
-/// Nothing more is taken from the inbox while so much waits for the disk.
-constexpr std::size_t unsealed_bytes_max = 64u << 20;
-/// How often free disk space is looked at.
-constexpr Duration space_check = std::chrono::seconds(1);
-
-/// What makes a new log differ from all others: two clocks, which no two logs of one path share.
-std::uint64_t time_of_birth(io::Clock& clock) {
-  const auto wall = static_cast<std::uint64_t>(clock.wall().time_since_epoch().count());
-  return wall << 20 ^ static_cast<std::uint64_t>(clock.since_boot().count());
-}
 
 /// Copies `bytes` of a file. The copy is synced.
 Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Log::Extent& extent) {
@@ -59,25 +49,18 @@ class Engine::Impl {
   void detach(SessionId session);
   void submit(SessionId session, RequestBatch batch);
   Result<BackupDone> backup(std::string path);
-  Now now() const;
+
+  Now now() const { return life_->now(); }
 
   const Counters& counters() const { return counters_; }
 
  private:
-  struct Inbound {
-    SessionId session;
-    RequestBatch batch;
-    bool is_detach = false;
-    std::function<void()> task;  ///< Runs on the engine's thread instead.
-  };
-
   void run();
   void turn(std::vector<Inbound>& taken);
-  void wait(std::optional<Duration> idle);
+  void wait(Duration limit);
   void wake();
   bool send(SessionId session, std::vector<SessionReply>& replies);
   void put(Inbound inbound);
-  void look_at_space(Now now);
   void run_on_engine(std::function<void()> task);
   std::vector<journal::Log::Extent> durable_extents();
 
@@ -85,12 +68,8 @@ class Engine::Impl {
   io::Clock& clock_;
   const EngineOptions options_;
   Counters counters_;
-  Duration time_offset_{0};  ///< Journal time minus time since boot; constant after open().
-  std::unique_ptr<journal::Log> log_;
-  std::unique_ptr<Committer> committer_;
-  std::unique_ptr<Cycle> cycle_;
+  std::unique_ptr<Life> life_;
   std::unique_ptr<Scrubber> scrubber_;  ///< Null: the journal is not scrubbed.
-  Time next_space_check_{};
 
   mutable std::mutex mutex_;  ///< Guards the inbox and its flags.
   std::condition_variable work_;
@@ -109,34 +88,20 @@ class Engine::Impl {
 // -- Start and stop. -----------------------------------------------------------------------------
 
 Result<void> Engine::Impl::open() {
-  auto core = std::make_unique<core::Core>(options_.limits, options_.partition);
-  core::Core& restored = *core;
-  journal::LogOptions log_options = options_.log;
-  if (log_options.identity_seed == 0) log_options.identity_seed = time_of_birth(clock_);
-  Result<std::unique_ptr<journal::Log>> log = journal::Log::open(
+  Result<Restored> restored = restore(directory_, clock_, options_);
+  if (!restored) return tl::unexpected<Error>(restored.error());
+  Result<std::unique_ptr<Life>> life = Life::begin(
+      std::move(*restored),
       directory_,
-      log_options,
-      [&restored](Position at, ByteView frame) { return restored.restore(at, frame); },
-      options_.on_progress);
-  if (!log) return tl::unexpected<Error>(log.error());
-  log_ = std::move(*log);
-  if (Result<void> finished = core->finish_restore(); !finished) return finished;
-  // Time goes on from the calendar, but never back behind what the log has seen (RELIABILITY T2).
-  const Time wall(clock_.wall().time_since_epoch());
-  time_offset_ = std::max(wall, core->last_time()).time_since_epoch() - clock_.since_boot();
-  committer_ = std::make_unique<Committer>(*log_, [this] { wake(); });
-  cycle_ = std::make_unique<Cycle>(
-      *log_,
-      std::move(core),
-      committer_.get(),
+      clock_,
       options_,
       counters_,
+      [this](journal::Log& log) {
+        return std::make_unique<ThreadCommitter>(log, [this] { wake(); });
+      },
       [this](SessionId id, std::vector<SessionReply>& replies) { return send(id, replies); });
-  const Result<void> booted = cycle_->boot(now());
-  if (!booted) {
-    committer_->stop();
-    return booted;
-  }
+  if (!life) return tl::unexpected<Error>(life.error());
+  life_ = std::move(*life);
   thread_ = std::thread([this] { run(); });
   if (options_.scrub_period.count() > 0) {
     scrubber_ = std::make_unique<Scrubber>(
@@ -160,10 +125,6 @@ void Engine::Impl::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Now Engine::Impl::now() const {
-  return {Time(clock_.since_boot() + time_offset_), clock_.wall()};
-}
-
 // -- The engine's thread. ------------------------------------------------------------------------
 
 void Engine::Impl::run() {
@@ -172,55 +133,35 @@ void Engine::Impl::run() {
     bool stopping = false;
     {
       const std::lock_guard lock(mutex_);
-      if (log_->unsealed_bytes() < unsealed_bytes_max) taken.swap(inbox_);
+      if (life_->has_room()) taken.swap(inbox_);
       has_written_ = false;
       stopping = is_stopping_;
     }
     turn(taken);
     taken.clear();
     if (stopping) break;
-    wait(cycle_->idle_for(now()));
+    wait(std::min(life_->idle_for().value_or(Life::space_check), Life::space_check));
   }
-  committer_->stop();
-  cycle_->collect();
-  cycle_->drain(now());
-  if (!cycle_->failure()) {
-    const Result<void> closed = log_->close();
-    if (!closed && options_.on_failure) options_.on_failure(closed.error());
-  }
+  life_->end();
 }
 
 void Engine::Impl::turn(std::vector<Inbound>& taken) {
-  const Now time = now();
-  cycle_->collect();
-  for (Inbound& inbound : taken) {
-    if (inbound.task) {
-      inbound.task();
-    } else if (inbound.is_detach) {
-      cycle_->abandon(inbound.session, time);
-    } else {
-      cycle_->apply(inbound.session, std::move(inbound.batch), time);
-    }
-  }
-  if (time.time >= next_space_check_) look_at_space(time);
-  cycle_->advance(time);
+  life_->apply(taken);
   bool is_idle = false;
   {
     const std::lock_guard lock(mutex_);
     is_idle = inbox_.empty();
   }
-  cycle_->commit(time, is_idle);
+  life_->commit(is_idle);
 }
 
-void Engine::Impl::wait(std::optional<Duration> idle) {
+void Engine::Impl::wait(Duration limit) {
   std::unique_lock lock(mutex_);
   const auto has_work = [this] {
-    return is_stopping_ || has_written_ ||
-           (!inbox_.empty() && log_->unsealed_bytes() < unsealed_bytes_max);
+    return is_stopping_ || has_written_ || (!inbox_.empty() && life_->has_room());
   };
   if (has_work()) return;
   is_awake_ = false;
-  const Duration limit = std::min(idle.value_or(space_check), space_check);
   work_.wait_for(lock, limit, has_work);
   is_awake_ = true;
 }
@@ -233,30 +174,6 @@ void Engine::Impl::wake() {
     must_notify = !is_awake_;
   }
   if (must_notify) work_.notify_one();
-}
-
-/// Refuses pushes while the disk is nearly full, so that acks and cleaning have room (S1).
-void Engine::Impl::look_at_space(Now now) {
-  next_space_check_ = now.time + space_check;
-  const Result<std::uint64_t> free = directory_.free_bytes();
-  if (!free) return;  // A disk that cannot be asked will fail a write soon enough.
-  counters_.disk_free_bytes.store(*free, std::memory_order_relaxed);
-  const model::Limits& limits = options_.limits;
-  std::string reason;
-  if (*free < limits.disk_free_bytes_min) {
-    reason = "the disk of the data directory has " + std::to_string(*free) +
-             " bytes free (limit disk_free_bytes_min " +
-             std::to_string(limits.disk_free_bytes_min) + "); free some; acks go on";
-  } else if (limits.disk_bytes_max != 0 && log_->bytes() > limits.disk_bytes_max) {
-    reason = "the journal has " + std::to_string(log_->bytes()) + " bytes (limit disk_bytes_max " +
-             std::to_string(limits.disk_bytes_max) + "); ack jobs or raise it";
-  }
-  const bool was_out = counters_.is_out_of_space.exchange(!reason.empty());
-  if (was_out != !reason.empty() && options_.on_event) {
-    options_.on_event(reason.empty() ? "event=space_available level=info"
-                                     : "event=out_of_space level=error reason=\"" + reason + "\"");
-  }
-  cycle_->refuse_pushes(std::move(reason));
 }
 
 // -- The port. -----------------------------------------------------------------------------------
@@ -323,8 +240,8 @@ void Engine::Impl::run_on_engine(std::function<void()> task) {
 std::vector<journal::Log::Extent> Engine::Impl::durable_extents() {
   std::vector<journal::Log::Extent> extents;
   run_on_engine([&] {
-    extents = log_->pin();
-    log_->unpin();
+    extents = life_->log().pin();
+    life_->log().unpin();
   });
   return extents;
 }
@@ -336,7 +253,7 @@ Result<BackupDone> Engine::Impl::backup(std::string path) {
   Result<std::unique_ptr<io::Directory>> target = io::open_directory(path);
   if (!target) return tl::unexpected<Error>(target.error());
   std::vector<journal::Log::Extent> extents;
-  run_on_engine([&] { extents = log_->pin(); });
+  run_on_engine([&] { extents = life_->log().pin(); });
   BackupDone done;
   Result<void> copied;
   for (const journal::Log::Extent& extent : extents) {
@@ -345,7 +262,7 @@ Result<BackupDone> Engine::Impl::backup(std::string path) {
     done.bytes += extent.bytes;
     ++done.segments;
   }
-  run_on_engine([this] { log_->unpin(); });
+  run_on_engine([this] { life_->log().unpin(); });
   if (copied) copied = (*target)->sync();
   if (!copied) return tl::unexpected<Error>(copied.error());
   return done;
