@@ -100,6 +100,92 @@ TEST(Memory, AFullDiskTakesWhatFitsAndOverwritesGoOn) {
   EXPECT_EQ(*directory.free_bytes(), 0u);
 }
 
+TEST(Memory, AnAccidentStopsTheCallInTheMiddleAndEveryLaterOne) {
+  std::set<std::size_t> written;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    MemoryDirectory directory;
+    const auto file = create(directory, "file");
+    directory.stop_at(2, MemoryDirectory::Accident::kill, seed);
+    ASSERT_TRUE(file->write_at(0, "0123456789"));
+    EXPECT_FALSE(directory.is_down());
+    EXPECT_FALSE(file->write_at(10, "0123456789"));
+    EXPECT_TRUE(directory.is_down());
+    EXPECT_FALSE(file->write_at(20, "0123456789"));
+    EXPECT_FALSE(directory.open("file", OpenMode::read_only));
+    EXPECT_FALSE(directory.remove("file"));
+    EXPECT_FALSE(directory.sync());
+    directory.restart();
+    EXPECT_TRUE(directory.open("file", OpenMode::read_only));
+    written.insert(directory.content("file").size());
+  }
+  EXPECT_GT(written.size(), 3u);
+  EXPECT_GE(*written.begin(), 10u);
+  EXPECT_LE(*written.rbegin(), 20u);
+}
+
+TEST(Memory, PowerLostWithinASyncLeavesItDoneOrNot) {
+  std::set<std::string> found;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    MemoryDirectory directory;
+    directory.put("file", std::string(512, 'a'));
+    const auto file = std::move(*directory.open("file", OpenMode::read_write));
+    ASSERT_TRUE(file->write_at(0, std::string(512, 'b')));
+    directory.stop_at(1, MemoryDirectory::Accident::power_loss, seed);
+    EXPECT_FALSE(file->sync());
+    found.insert(directory.content("file"));
+  }
+  EXPECT_TRUE(found.contains(std::string(512, 'a')));
+  EXPECT_TRUE(found.contains(std::string(512, 'b')));
+}
+
+TEST(Memory, ASyncThatLiesLeavesWhatPowerLossTakes) {
+  std::set<std::string> found;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    MemoryDirectory directory;
+    directory.put("file", std::string(512, 'a'));
+    const auto file = std::move(*directory.open("file", OpenMode::read_write));
+    directory.lie_at(MemoryDirectory::Lie::nothing_durable, 1, seed);
+    ASSERT_TRUE(file->write_at(0, std::string(512, 'b')));
+    EXPECT_TRUE(file->sync());
+    EXPECT_EQ(directory.lies(), 1u);
+    directory.crash(seed);
+    found.insert(directory.content("file"));
+  }
+  EXPECT_TRUE(found.contains(std::string(512, 'a')));
+}
+
+TEST(Memory, AStaleSectorReadsAsNewUntilTheCacheIsForgotten) {
+  MemoryDirectory directory;
+  directory.put("file", std::string(1024, 'a'));
+  const auto file = std::move(*directory.open("file", OpenMode::read_write));
+  directory.lie_at(MemoryDirectory::Lie::stale_sector, 1, 7);
+  ASSERT_TRUE(file->write_at(0, std::string(1024, 'b')));
+  ASSERT_TRUE(file->sync());
+  EXPECT_EQ(directory.content("file"), std::string(1024, 'b'));
+  directory.crash(1);
+  const std::string half(512, 'a');
+  const std::string rest(512, 'b');
+  const std::string content = directory.content("file");
+  EXPECT_TRUE(content == half + rest || content == rest + half);
+}
+
+TEST(Memory, AMisplacedSectorLandsInTheWrongPlace) {
+  std::set<std::string> victims;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    MemoryDirectory directory;
+    directory.put("file", std::string(512, 'a'));
+    directory.put("other", std::string(512, 'c'));
+    const auto file = std::move(*directory.open("file", OpenMode::read_write));
+    directory.lie_at(MemoryDirectory::Lie::misplaced_sector, 1, seed);
+    ASSERT_TRUE(file->write_at(0, std::string(512, 'b')));
+    ASSERT_TRUE(file->sync());
+    directory.crash(seed);
+    EXPECT_EQ(directory.content("file"), std::string(512, 'a'));
+    victims.insert(directory.content("other"));
+  }
+  EXPECT_TRUE(victims.contains(std::string(512, 'b')));
+}
+
 TEST(Memory, FilesOfAnEarlierLifeAreDead) {
   MemoryDirectory directory;
   const auto file = create(directory, "file");
