@@ -75,10 +75,16 @@ class Walk {
         directory_.open(segment_name(segment.number), io::OpenMode::read_only);
     if (!file) return tl::unexpected<Error>(file.error());
     const std::uint64_t to = std::min(end, segment.size);
+    // How much is missing in front of a damaged place is unknown; the next segment bounds it.
+    const std::uint64_t missing_max =
+        is_end_known && next->header().first_sequence > next_sequence_
+            ? (next->header().first_sequence - next_sequence_) * frame_header_bytes
+            : segment.size;
     const SegmentRange range{
         segment_salt(log_id_, segment.number),
         segment_header_bytes,
-        static_cast<std::uint32_t>(std::max<std::uint64_t>(to, segment_header_bytes))};
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(to, segment_header_bytes)),
+        missing_max};
     return walk_frames(**file, segment.number, range, is_end_known);
   }
 
@@ -99,8 +105,14 @@ class Walk {
       if (scanner.error()) return tl::unexpected<Error>(*scanner.error());
       if (scanner.offset() == range.to) return {};
       range.from = scanner.offset();
+      // The end of a sound log: what is intact behind it was not acknowledged and does not count.
+      if (is_sound_ && !is_end_known) return note_end(file, segment, range, is_end_known);
       FrameFinder finder(file, range, next_sequence_);
       const Result<bool> is_found = finder.next();
+      if (!is_found && is_found.error().code == ErrorCode::corrupt) {
+        note(segment, range.from, is_found.error().message, true);
+        return {};
+      }
       if (!is_found) return tl::unexpected<Error>(is_found.error());
       if (!*is_found) return note_end(file, segment, range, is_end_known);
       const FrameFinder::Found& found = finder.found();
@@ -109,7 +121,7 @@ class Walk {
            std::to_string(found.offset - range.from) + " bytes are no intact frames; frames " +
                std::to_string(next_sequence_) + " to " + std::to_string(found.header.sequence - 1) +
                " are lost",
-           !is_sound_ || is_end_known);
+           true);
       range.from = found.offset;
       next_sequence_ = found.header.sequence;
     }

@@ -82,8 +82,8 @@ class Log {
   /// Opens the log in `directory` (creating an empty one), takes its lock, reads every frame. A
   /// torn last batch is dropped; the verified rest of its segment is rewritten into a new segment
   /// and synced before this returns, and the torn file is never appended to (RELIABILITY S2, S3).
-  /// Errors: `io` (also: locked by another process), `corrupt` with file, offset and how many bytes
-  /// would be lost.
+  /// Errors: `io`, `busy` (locked by another process), `corrupt` with file, offset and how many
+  /// bytes would be lost.
   static Result<std::unique_ptr<Log>> open(io::Directory& directory,
                                            const LogOptions& options,
                                            const OnFrame& on_frame,
@@ -181,6 +181,10 @@ using OnVerified = std::function<bool(std::uint64_t bytes)>;
 Result<void> verify_segment(io::Directory& directory,
                             const Log::Extent& extent,
                             const OnVerified& on_verified);
+
+/// Hands out the frames that Log::open() would, in the same order, and changes nothing. The last
+/// ones are where they are, not where a new start would write them again. Errors: as Log::open().
+Result<void> read_log(io::Directory& directory, const OnFrame& on_frame);
 
 /// One finding of an offline check.
 struct Finding {

@@ -114,7 +114,7 @@ TEST(Log, ASecondOwnerIsRefused) {
   TestLog log;
   const auto second = log.try_open();
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, ErrorCode::io);
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
   EXPECT_NE(second.error().message.find("in use by process"), std::string::npos);
 }
 

@@ -44,12 +44,23 @@ SegmentRange whole_range(const Survey& log, const SegmentFile& segment, std::uin
 }
 
 /// Looks for frames that say more is durable than `log.stop_sequence`; returns where the last
-/// intact frame ends, or `from`.
-Result<std::uint32_t> look_behind(io::File& file, const SegmentRange& range, Survey& log) {
+/// intact frame ends, or `from`. Error `corrupt`: it cannot be told.
+Result<std::uint32_t> look_behind(const io::Directory& directory,
+                                  std::uint32_t segment,
+                                  io::File& file,
+                                  const SegmentRange& range,
+                                  Survey& log) {
   FrameFinder finder(file, range, log.stop_sequence);
   std::uint32_t end = range.from;
   for (;;) {
     const Result<bool> is_found = finder.next();
+    if (!is_found && is_found.error().code == ErrorCode::corrupt) {
+      return fail(ErrorCode::corrupt,
+                  "whether the end of segment " + segment_name(segment) + " of " +
+                      directory.path() +
+                      " is torn or damaged cannot be told: " + is_found.error().message +
+                      ". Nothing was changed. `sluice check --salvage` copies all that is before");
+    }
     if (!is_found) return failed(is_found);
     if (!*is_found) return end;
     const FrameHeader& header = finder.found().header;
@@ -84,19 +95,25 @@ Result<std::uint32_t> survey_last(io::Directory& directory, const SegmentFile& l
     log.is_clean = false;
   }
   const Result<std::uint32_t> end =
-      look_behind(**file, whole_range(log, last, log.stop_offset), log);
+      look_behind(directory, last.number, **file, whole_range(log, last, log.stop_offset), log);
   if (!end) return failed(end);
   log.torn_bytes = *end - log.stop_offset;
   return oldest;
 }
 
 /// Files behind the last valid header: their frames do not count, unless they say otherwise.
-Result<void> survey_unborn(io::Directory& directory, const SegmentFile& unborn, Survey& log) {
+/// `bytes_before`: from where the last segment stops to the beginning of this file.
+Result<void> survey_unborn(io::Directory& directory,
+                           const SegmentFile& unborn,
+                           std::uint64_t bytes_before,
+                           Survey& log) {
   const Result<std::unique_ptr<io::File>> file =
       directory.open(segment_name(unborn.number), io::OpenMode::read_only);
   if (!file) return failed(file);
   (*file)->forget_cache();
-  const Result<std::uint32_t> end = look_behind(**file, whole_range(log, unborn, 0), log);
+  SegmentRange range = whole_range(log, unborn, 0);
+  range.bytes_before = bytes_before;
+  const Result<std::uint32_t> end = look_behind(directory, unborn.number, **file, range, log);
   if (!end) return failed(end);
   log.torn_bytes += *end;
   return {};
@@ -161,9 +178,13 @@ Result<Survey> survey(io::Directory& directory) {
   log.log_id = files.back().header().log_id;
   Result<std::uint32_t> oldest = survey_last(directory, files.back(), log);
   if (!oldest) return failed(oldest);
+  std::uint64_t bytes_before = files.back().size - log.stop_offset;
   for (const SegmentFile& file : unborn) {
     log.leftovers.push_back(file.number);
-    if (Result<void> seen = survey_unborn(directory, file, log); !seen) return failed(seen);
+    if (Result<void> seen = survey_unborn(directory, file, bytes_before, log); !seen) {
+      return failed(seen);
+    }
+    bytes_before += file.size;
   }
   if (log.durable_upto > log.stop_sequence) {
     return damaged(directory,
@@ -197,27 +218,36 @@ class Recovery {
       : directory_(directory), options_(options), on_frame_(on_frame), on_progress_(on_progress) {}
 
   Result<Recovered> run() {
-    Result<Survey> surveyed = survey(directory_);
-    if (!surveyed) return failed(surveyed);
-    log_ = std::move(*surveyed);
-    if (log_.live.empty()) {
-      if (Result<void> tidied = remove_leftovers(); !tidied) return failed(tidied);
-      return start_empty();
-    }
-    log_id_ = log_.log_id;
-    for (const SegmentFile& segment : log_.live)
-      progress_.bytes_total += counted_end(segment);
-    for (const SegmentFile& segment : log_.live) {
-      if (Result<void> delivered = deliver(segment); !delivered) return failed(delivered);
-    }
+    if (Result<void> have_read = read(); !have_read) return failed(have_read);
     if (Result<void> tidied = remove_leftovers(); !tidied) return failed(tidied);
-    Result<Recovered> done = log_.is_clean ? go_on() : begin_again();
+    if (log_.live.empty()) return start_empty();
+    Result<Recovered> done = begins_again_ ? begin_again() : go_on();
     if (!done) return done;
     report(true);
     return done;
   }
 
+  /// Hands out what run() would, the last frames from where they are, and changes nothing.
+  Result<void> look() {
+    begins_again_ = false;
+    return read();
+  }
+
  private:
+  Result<void> read() {
+    Result<Survey> surveyed = survey(directory_);
+    if (!surveyed) return failed(surveyed);
+    log_ = std::move(*surveyed);
+    log_id_ = log_.log_id;
+    begins_again_ = begins_again_ && !log_.is_clean;
+    for (const SegmentFile& segment : log_.live)
+      progress_.bytes_total += counted_end(segment);
+    for (const SegmentFile& segment : log_.live) {
+      if (Result<void> delivered = deliver(segment); !delivered) return delivered;
+    }
+    return {};
+  }
+
   bool is_last(const SegmentFile& segment) const {
     return segment.number == log_.live.back().number;
   }
@@ -242,8 +272,7 @@ class Recovery {
     const Result<std::unique_ptr<io::File>> file =
         directory_.open(segment_name(segment.number), io::OpenMode::read_only);
     if (!file) return failed(file);
-    const std::uint64_t until =
-        is_last(segment) && !log_.is_clean ? log_.durable_upto : no_sequence;
+    const std::uint64_t until = is_last(segment) && begins_again_ ? log_.durable_upto : no_sequence;
     FrameScanner scanner(**file,
                          {segment_salt(log_id_, segment.number), segment_header_bytes, end},
                          segment.header().first_sequence);
@@ -408,12 +437,13 @@ class Recovery {
   }
 
   io::Directory& directory_;
-  const LogOptions& options_;
+  const LogOptions options_;
   const OnFrame& on_frame_;
-  const OnProgress& on_progress_;
+  const OnProgress on_progress_;
   Survey log_;
   std::uint64_t log_id_ = 0;
   std::vector<SegmentInfo> segments_;
+  bool begins_again_ = true;            ///< The end of the log will be written again.
   Buffer copy_;                         ///< Payloads from D on,
   std::vector<std::size_t> copy_ends_;  ///< and where each ends.
   ScanProgress progress_;
@@ -427,6 +457,10 @@ Result<Recovered> recover(io::Directory& directory,
                           const OnFrame& on_frame,
                           const OnProgress& on_progress) {
   return Recovery(directory, options, on_frame, on_progress).run();
+}
+
+Result<void> read_log(io::Directory& directory, const OnFrame& on_frame) {
+  return Recovery(directory, LogOptions(), on_frame, {}).look();
 }
 
 }  // namespace sluice::journal

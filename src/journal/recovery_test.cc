@@ -143,6 +143,73 @@ struct ManySegments {
   }
 };
 
+/// A log of two acknowledged frames, then `payload` in a frame that is torn in its first byte.
+struct TornPayload {
+  TestLog log{LogOptions{.segment_bytes = 1u << 20}};
+
+  explicit TornPayload(ByteView payload) {
+    log.append("one");
+    check(log.commit().has_value());
+    log.append("two");
+    check(log.commit().has_value());
+    const Position at = log.append(payload);
+    check(log.commit().has_value());
+    log.kill();
+    log.directory().flip(segment_name(1), at.offset(), 0xff);
+  }
+};
+
+/// What looks most like frames: at every eighth byte a header of a frame that would come next and
+/// is `length` bytes long.
+std::string look_alikes(std::size_t bytes, std::uint32_t length) {
+  std::string all(bytes, '\0');
+  for (std::size_t at = 0; at + frame_header_bytes <= bytes; at += 8) {
+    // The word is a sequence for the header 16 bytes in front of it and a length for the one 8
+    // bytes in front: both must be small numbers, so the words take turns.
+    const std::uint64_t word = at / 8 % 3 == 1 ? length : at / 8 % 3 == 2 ? 4 + at / 64 : 0;
+    std::memcpy(all.data() + at, &word, sizeof word);
+  }
+  return all;
+}
+
+TEST(Recovery, AFewBytesThatLookLikeFramesAreVerifiedAndNoFrames) {
+  TornPayload torn(look_alikes(48u << 10, 20));
+  ASSERT_TRUE(torn.log.open());
+  EXPECT_EQ(torn.log.recovered(), (Strings{"one", "two"}));
+}
+
+TEST(Recovery, APayloadFullOfHeadersOfLongFramesDoesNotTakeForever) {
+  // 33,000 look-alikes of up to 800 KB each: verifying all of them would hash 13 GB.
+  TornPayload torn(look_alikes(800u << 10, 400u << 10));
+  const auto opened = torn.log.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+  EXPECT_NE(opened.error().message.find("cannot be told"), std::string::npos)
+      << opened.error().message;
+  EXPECT_NE(opened.error().message.find(segment_name(1)), std::string::npos);
+
+  // Everything in front of it can be had.
+  io::MemoryDirectory target;
+  const auto salvaged = salvage_log(torn.log.directory(), target);
+  ASSERT_TRUE(salvaged) << salvaged.error().message;
+  EXPECT_EQ(salvaged->frames, 2u);
+}
+
+TEST(Recovery, ADurableFrameBehindLookAlikesIsFound) {
+  TestLog log{LogOptions{.segment_bytes = 1u << 20}};
+  log.append("one");
+  ASSERT_TRUE(log.commit());
+  const Position rotten = log.append(look_alikes(48u << 10, 20));
+  ASSERT_TRUE(log.commit());
+  log.append("three, which says that two was durable");
+  ASSERT_TRUE(log.commit());
+  log.kill();
+  log.directory().flip(segment_name(1), rotten.offset(), 0xff);
+  const auto opened = log.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find("damaged at offset"), std::string::npos);
+}
+
 TEST(Recovery, AMissingSegmentIsRefusedByName) {
   for (const std::uint32_t number : {1u, 2u, 4u}) {
     ManySegments many;

@@ -79,7 +79,9 @@ FrameFinder::FrameFinder(io::File& file, const SegmentRange& range, std::uint64_
     : file_(file),
       range_(range),
       sequence_min_(sequence_min),
-      sequence_max_(sequence_min + (range.to - range.from) / frame_header_bytes + 1),
+      sequence_max_(sequence_min +
+                    (range.bytes_before + range.to - range.from) / frame_header_bytes),
+      verify_bytes_left_(verify_factor * (range.to - range.from)),
       at_(range.from) {}
 
 Result<bool> FrameFinder::next() {
@@ -125,13 +127,29 @@ Result<bool> FrameFinder::fill(std::uint32_t offset) {
   }
 }
 
+/// What a header at `offset` cannot say, whatever the payload behind it is.
+bool FrameFinder::is_possible(const FrameHeader& header, std::uint32_t offset) const {
+  const std::uint64_t room = range_.bytes_before + offset - range_.from;
+  if (header.sequence - sequence_min_ > room / frame_header_bytes) return false;
+  if (header.lag > header.sequence) return false;
+  if (!header.is_mark()) return !header.is_clean_end();
+  return header.length() == 0 || header.length() == sizeof(SegmentHeader::oldest_segment);
+}
+
 /// Whether an intact frame starts at `offset`, which is in the window; it is found_ then.
 Result<bool> FrameFinder::verify(std::uint32_t offset) {
   const ByteView seen = window_.view().substr(offset - window_start_);
   FrameHeader header;
   std::memcpy(&header, seen.data(), sizeof header);
   const std::size_t bytes = frame_header_bytes + std::size_t{header.length()};
-  if (bytes > range_.to - offset) return false;
+  if (bytes > range_.to - offset || !is_possible(header, offset)) return false;
+  if (bytes > verify_bytes_left_) {
+    return fail(ErrorCode::corrupt,
+                "from offset " + std::to_string(range_.from) + " to " + std::to_string(range_.to) +
+                    " so many bytes look like frames that not all of them were verified, only " +
+                    "those before offset " + std::to_string(offset));
+  }
+  verify_bytes_left_ -= bytes;
   ByteView frame = seen;
   if (bytes > seen.size()) {
     large_.clear();

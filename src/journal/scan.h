@@ -19,6 +19,9 @@ struct SegmentRange {
   std::uint64_t salt = 0;
   std::uint32_t from = 0;
   std::uint32_t to = 0;
+  /// For FrameFinder: how many bytes of other files lie between the first frame that is missing and
+  /// `from`.
+  std::uint64_t bytes_before = 0;
 };
 
 /// Walks consecutive intact frames from `range.from` up to `range.to`.
@@ -77,17 +80,25 @@ class FrameScanner {
 
 /// Looks for intact frames at every offset of a range: behind a damaged frame the lengths lead
 /// nowhere.
+///
+/// Payloads are other people's bytes and may look like the header of a long frame at every offset.
+/// Hashing each of them would take the square of the range, hours for a segment. Real frames do not
+/// overlap, so all of them together are hashed once: whoever needs verify_factor times that is
+/// being fooled, and next() gives up. The time is so bounded by the length of the range.
 class FrameFinder {
  public:
+  static constexpr std::uint64_t verify_factor = 64;
+
   struct Found {
     FrameHeader header;
     std::uint32_t offset = 0;
   };
 
-  /// Frames with a sequence below `sequence_min` are not wanted; how many can fit bounds the
-  /// others.
+  /// Frames with a sequence below `sequence_min` are not wanted; how many can fit in front of them
+  /// bounds the others.
   FrameFinder(io::File& file, const SegmentRange& range, std::uint64_t sequence_min);
-  /// Looks for the next intact frame in the file's order; false if there is none.
+  /// Looks for the next intact frame in the file's order; false if there is none. Errors: `io`;
+  /// `corrupt` if it has given up.
   Result<bool> next();
 
   /// What next() found.
@@ -96,11 +107,13 @@ class FrameFinder {
  private:
   Result<bool> fill(std::uint32_t offset);
   Result<bool> verify(std::uint32_t offset);
+  bool is_possible(const FrameHeader& header, std::uint32_t offset) const;
 
   io::File& file_;
   SegmentRange range_;
   std::uint64_t sequence_min_;
   std::uint64_t sequence_max_;
+  std::uint64_t verify_bytes_left_;
   std::uint32_t at_;
   Buffer window_;
   std::uint32_t window_start_ = 0;
