@@ -151,7 +151,7 @@ TEST_F(Embedded, ASecondOwnerOfTheDirectoryIsToldWhoHasIt) {
   const Client client = open();
   const auto second = Client::embedded(directory());
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, ErrorCode::io);
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
   EXPECT_NE(second.error().message.find("in use by process " + std::to_string(::getpid())),
             std::string::npos)
       << second.error().message;

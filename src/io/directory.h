@@ -49,8 +49,8 @@ class Directory {
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   /// fsync of the directory itself: created, renamed and removed names are durable after it.
   virtual Result<void> sync() = 0;
-  /// An exclusive lock that lives as long as the Directory. `io` error with the holder's pid if
-  /// another process has it.
+  /// An exclusive lock that lives as long as the Directory. Error `busy` with the holder's pid if
+  /// another process has it, or says that it is being read.
   virtual Result<void> lock() = 0;
   /// Free bytes of the file system for ordinary users.
   virtual Result<std::uint64_t> free_bytes() = 0;

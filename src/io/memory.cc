@@ -270,7 +270,7 @@ Result<void> MemoryDirectory::lock() {
   const std::lock_guard lock(mutex_);
   if (is_down_) return failed("lock", name_, broken);
   if (is_locked_) {
-    return fail(ErrorCode::io, "directory " + name_ + " is in use by process 1 (LOCK is locked)");
+    return fail(ErrorCode::busy, "directory " + name_ + " is in use by process 1 (LOCK is locked)");
   }
   is_locked_ = true;
   return {};

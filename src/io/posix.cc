@@ -234,11 +234,7 @@ class PosixDirectory final : public Directory {
     int error = EINTR;
     while (error == EINTR)
       error = ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-    if (error == EWOULDBLOCK) {
-      return fail(ErrorCode::io,
-                  "directory " + path_ + " is in use by process " + holder(fd.get()) + " (" +
-                      full(lock_file_name) + " is locked); stop it or use another directory");
-    }
+    if (error == EWOULDBLOCK) return in_use(fd.get());
     if (error != 0) return failed("lock", full(lock_file_name), error);
     const std::string pid = std::to_string(::getpid()) + "\n";
     // The lock is the flock; the text is for people, so a full disk must not prevent a start.
@@ -262,6 +258,17 @@ class PosixDirectory final : public Directory {
 
  private:
   std::string full(const std::string& name) const { return path_ + "/" + name; }
+
+  tl::unexpected<Error> in_use(int fd) const {
+    // Readers share the lock and do not write who they are.
+    const bool is_read = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+    const std::string user =
+        is_read ? "being read by `sluice check`" : "in use by process " + holder(fd);
+    return fail(ErrorCode::busy,
+                "directory " + path_ + " is " + user + " (" + full(lock_file_name) +
+                    " is locked); " + (is_read ? "wait until it ends" : "stop it") +
+                    " or use another directory");
+  }
 
   static std::string holder(int fd) {
     std::array<char, 32> text{};

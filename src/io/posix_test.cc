@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <string>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -120,7 +122,23 @@ TEST_F(Posix, TheLockIsHeldOnceAndNamesItsHolder) {
   EXPECT_NE(refused.error().message.find("in use by process " + std::to_string(::getpid())),
             std::string::npos)
       << refused.error().message;
+  EXPECT_EQ(refused.error().code, ErrorCode::busy);
   directory_.reset();
+  EXPECT_TRUE((*second)->lock());
+}
+
+TEST_F(Posix, WhoeverReadsSharesTheLockAndIsNotTakenForItsLastHolder) {
+  ASSERT_TRUE(directory_->lock());
+  directory_.reset();
+  const int reader = ::open((root_ + "/data/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(reader, LOCK_SH | LOCK_NB), 0);
+  const auto second = open_directory(root_ + "/data");
+  const Result<void> refused = (*second)->lock();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::busy);
+  EXPECT_NE(refused.error().message.find("being read"), std::string::npos)
+      << refused.error().message;
+  ::close(reader);
   EXPECT_TRUE((*second)->lock());
 }
 

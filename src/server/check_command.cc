@@ -5,7 +5,8 @@
 #include "io/posix.h"
 #include "journal/format.h"
 #include "journal/log.h"
-#include "server/data_user.h"
+#include "server/check_jobs.h"
+#include "server/read_lock.h"
 #include "server/units.h"
 
 #include <boost/json/array.hpp>
@@ -150,9 +151,10 @@ boost::json::object verdict_json(const std::string& directory, const Verdict& ve
           {"findings", findings_json(verdict.report.findings)}};
 }
 
-void print_findings(const std::vector<journal::Finding>& findings) {
+void print_findings(std::FILE* out, const std::vector<journal::Finding>& findings) {
   for (const journal::Finding& finding : findings) {
-    fmt::print("{} {} at byte {}: {}\n",
+    fmt::print(out,
+               "{} {} at byte {}: {}\n",
                finding.is_fatal ? "DAMAGE" : "note  ",
                finding.file,
                finding.offset,
@@ -160,9 +162,10 @@ void print_findings(const std::vector<journal::Finding>& findings) {
   }
 }
 
-void print_verdict(const std::string& directory, const Verdict& verdict) {
-  print_findings(verdict.report.findings);
-  fmt::print("{}: {}: {} jobs in {} queues, {} frames, {} bytes in {} segments\n",
+void print_verdict(std::FILE* out, const std::string& directory, const Verdict& verdict) {
+  print_findings(out, verdict.report.findings);
+  fmt::print(out,
+             "{}: {}: {} jobs in {} queues, {} frames, {} bytes in {} segments\n",
              directory,
              verdict.is_healthy ? "healthy" : "damaged",
              verdict.jobs,
@@ -192,12 +195,46 @@ ExitCode salvage(const CheckOptions& options, io::Directory& source, boost::json
     fmt::print("{}\n", boost::json::serialize(json));
   } else {
     fmt::print("left behind: {} places\n", left_behind->findings.size());
-    print_findings(left_behind->findings);
-    print_verdict(options.salvage_target, *copy);
+    print_findings(stdout, left_behind->findings);
+    print_verdict(stdout, options.salvage_target, *copy);
     fmt::print("start the server with --data {} when you have looked at what was left behind\n",
                options.salvage_target);
   }
   return copy->is_healthy ? ExitCode::ok : ExitCode::damaged;
+}
+
+ExitCode in_use(const std::string& directory, const std::string& user) {
+  fmt::print(stderr,
+             "sluice check: {} is in use by process {}; stop it first, or check a copy made with "
+             "sluice backup\n",
+             directory,
+             user);
+  return ExitCode::in_use;
+}
+
+// What the server would restore. Of a damaged directory that is nothing: standard output stays
+// empty, and standard error says why.
+ExitCode list_jobs(const CheckOptions& options, io::Directory& directory, const Verdict& verdict) {
+  if (verdict.is_healthy) {
+    const Result<void> printed = print_jobs(directory);
+    return printed ? ExitCode::ok : cannot(printed.error());
+  }
+  print_verdict(stderr, options.directory, verdict);
+  return ExitCode::damaged;
+}
+
+ExitCode report(const CheckOptions& options, io::Directory& directory, const Verdict& verdict) {
+  if (options.jobs) return list_jobs(options, directory, verdict);
+  boost::json::object json = verdict_json(options.directory, verdict);
+  if (!options.json) print_verdict(stdout, options.directory, verdict);
+  if (!options.salvage_target.empty()) return salvage(options, directory, std::move(json));
+  if (options.json) fmt::print("{}\n", boost::json::serialize(json));
+  if (verdict.is_healthy) return ExitCode::ok;
+  if (!options.json) {
+    fmt::print("next: copy what is intact with  sluice check {} --salvage NEW_DIR\n",
+               options.directory);
+  }
+  return ExitCode::damaged;
 }
 
 }  // namespace
@@ -205,26 +242,13 @@ ExitCode salvage(const CheckOptions& options, io::Directory& source, boost::json
 ExitCode check(const CheckOptions& options) {
   auto directory = io::open_existing_directory(options.directory);
   if (!directory) return cannot(directory.error());
-  if (const auto user = data_user(options.directory)) {
-    fmt::print(stderr,
-               "sluice check: {} is in use by process {}; stop it first, or check a copy made with "
-               "sluice backup\n",
-               options.directory,
-               *user);
-    return ExitCode::in_use;
-  }
+  const ReadLock lock(options.directory);
+  if (const auto user = lock.user()) return in_use(options.directory, *user);
   const auto verdict = examine(**directory);
+  // Asked again before anything is said: see ReadLock.
+  if (const auto user = lock.user()) return in_use(options.directory, *user);
   if (!verdict) return cannot(verdict.error());
-  boost::json::object json = verdict_json(options.directory, *verdict);
-  if (!options.json) print_verdict(options.directory, *verdict);
-  if (!options.salvage_target.empty()) return salvage(options, **directory, std::move(json));
-  if (options.json) fmt::print("{}\n", boost::json::serialize(json));
-  if (verdict->is_healthy) return ExitCode::ok;
-  if (!options.json) {
-    fmt::print("next: copy what is intact with  sluice check {} --salvage NEW_DIR\n",
-               options.directory);
-  }
-  return ExitCode::damaged;
+  return report(options, **directory, *verdict);
 }
 
 }  // namespace sluice::server

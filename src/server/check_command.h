@@ -1,5 +1,5 @@
 // `sluice check DIR`: verifies a data directory that no server uses and says exactly what is wrong;
-// with --salvage copies what is intact into a new one.
+// with --jobs lists what is in it, with --salvage copies what is intact into a new one.
 #pragma once
 
 #include "server/exit.h"
@@ -12,6 +12,7 @@ struct CheckOptions {
   std::string directory;
   std::string salvage_target;  ///< Empty: only check.
   bool json = false;
+  bool jobs = false;  ///< List the jobs instead of reporting.
 };
 
 /// Prints the report to standard output, problems that prevent one to standard error. Nothing in

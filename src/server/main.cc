@@ -96,12 +96,18 @@ void add_check(CLI::App& app, CheckOptions& options, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("check", "Verify a data directory while no server uses it");
   command->add_option("dir", options.directory, "The data directory, or a backup")->required();
+  CLI::Option* salvage = command
+                             ->add_option("--salvage",
+                                          options.salvage_target,
+                                          "Copy everything that is intact into this new directory")
+                             ->type_name("DIR");
+  CLI::Option* json = command->add_flag("--json", options.json, "Report as one JSON object");
   command
-      ->add_option("--salvage",
-                   options.salvage_target,
-                   "Copy everything that is intact into this new directory")
-      ->type_name("DIR");
-  command->add_flag("--json", options.json, "Report as one JSON object");
+      ->add_flag("--jobs",
+                 options.jobs,
+                 "List the jobs as the server would restore them, one JSON object a line")
+      ->excludes(salvage)
+      ->excludes(json);
   command->footer("Exit codes: 0 healthy, 1 damaged, 74 cannot be read, 75 in use by a server.");
   command->callback([&options, &exit_code] { exit_code = exit_value(check(options)); });
 }

@@ -5,7 +5,6 @@
 #include "engine/engine.h"
 #include "gateway/native/gateway.h"
 #include "io/posix.h"
-#include "server/data_user.h"
 
 #include <fmt/format.h>
 
@@ -45,12 +44,7 @@ Ending ending_of(const Error& error, const std::string& data) {
                         error.message,
                         data)};
   }
-  if (const auto user = data_user(data)) {
-    return {
-        ExitCode::in_use,
-        fmt::format(
-            "{} is in use by process {}; stop that server or choose another --data", data, *user)};
-  }
+  if (error.code == ErrorCode::busy) return {ExitCode::in_use, error.message};
   return {ExitCode::disk_failure, error.message};
 }
 
@@ -89,10 +83,7 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   options.on_event = events.on_event;
   impl->on_event = std::move(events.on_event);
   auto engine = engine::Engine::open(*impl->directory, impl->clock, std::move(options));
-  if (!engine) {
-    impl->directory.reset();  // Our own lock would look like another server's.
-    return tl::unexpected(ending_of(engine.error(), config.data));
-  }
+  if (!engine) return tl::unexpected(ending_of(engine.error(), config.data));
   impl->engine = std::move(*engine);
   return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
 }

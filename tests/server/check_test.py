@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import BINARY, Server  # noqa: E402
+from harness import BINARY, Server, text  # noqa: E402
 
 EX_DATAERR, EX_IOERR, EX_TEMPFAIL = 65, 74, 75
 JOBS = 300
@@ -95,6 +95,85 @@ class Check(unittest.TestCase):
         with Server(target) as server:
             # One frame is one job here, and only the damaged one is gone.
             self.assertEqual(server.client().queue("mail")["ready"], JOBS - 1)
+
+    def jobs(self):
+        done = check(self.data, "--jobs")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return {job["id"]: job for job in map(json.loads, done.stdout.splitlines())}
+
+    def test_jobs_are_listed_as_the_server_would_restore_them(self):
+        with Server(self.scratch.name, options=["--segment-bytes", "16KiB"]) as server:
+            client = server.client()
+            leased, acked, failed = client.pull("mail", "COUNT", 3, "AS", "ada")
+            client("ACK", acked["id"], acked["token"], "RESULT", "sent")
+            client("FAIL", failed["id"], failed["token"], "no such user", "DEAD")
+            waiting = text(client("PUSH", "pdf", "receipt", b"\xff\x00", "PRIORITY", 7, "UNIQUE", "r:7",
+                                  "AFTER", leased["id"], "HEADER", "lang", "en"))
+            server.kill()
+        before = self.content()
+        jobs = self.jobs()
+        self.assertEqual(before, self.content(), "listing the jobs changed something")
+        self.assertEqual(len(jobs), JOBS + 1)
+        self.assertEqual({job["state"] for job in jobs.values()},
+                         {"ready", "leased", "succeeded", "dead", "waiting"})
+        of = lambda delivery: jobs[text(delivery["id"])]  # noqa: E731
+        self.assertEqual((of(leased)["state"], of(leased)["worker"], of(leased)["attempt"]), ("leased", "ada", 1))
+        self.assertEqual(of(leased)["payload"].encode(), leased["payload"])
+        self.assertEqual((of(acked)["state"], of(acked)["result_bytes"]), ("succeeded", 4))
+        self.assertEqual((of(failed)["state"], of(failed)["error"]), ("dead", "no such user"))
+        self.assertEqual({name: jobs[waiting][name] for name in ("queue", "type", "state", "priority", "unique",
+                                                                 "after", "headers", "payload_base64")},
+                         {"queue": "pdf", "type": "receipt", "state": "waiting", "priority": 7, "unique": "r:7",
+                          "after": [text(leased["id"])], "headers": {"lang": "en"}, "payload_base64": "/wA="})
+
+    def test_a_torn_end_is_not_listed(self):
+        """What the next start drops is not there, though it may be intact behind the tear."""
+        with Server(self.scratch.name, options=["--segment-bytes", "1MiB"]) as server:
+            client = server.client()
+            client.send(*[("PUSH", "mail", "welcome", f"last-{i}-" + "y" * 200) for i in range(5)])
+            replies = [client.receive() for _ in range(5)]
+            server.kill()
+        file = max(self.segments(), key=lambda file: file.name)
+        content = bytearray(file.read_bytes())
+        content[content.index(b"last-2-") + 50] ^= 1  # Nothing was written behind these five.
+        file.write_bytes(content)
+        report = check(self.data)
+        self.assertEqual(report.returncode, 0, report.stdout)
+        self.assertIn("torn write", report.stdout)
+        self.assertIn(f"{JOBS + 2} jobs", report.stdout)
+        listed = self.jobs()
+        self.assertEqual([text(reply) in listed for reply in replies], [True, True, False, False, False])
+        with Server(self.scratch.name) as server:
+            self.assertEqual(server.client().queue("mail")["ready"], len(listed))
+
+    def test_of_a_damaged_directory_nothing_is_listed(self):
+        name, _ = self.damage()
+        done = check(self.data, "--jobs")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(name, done.stderr)
+
+    def test_jobs_goes_with_neither_json_nor_salvage(self):
+        for other in (["--json"], ["--salvage", "x"]):
+            self.assertEqual(check(self.data, "--jobs", *other).returncode, 2)
+
+    def test_no_server_starts_while_a_check_reads(self):
+        """A check of 2,000,000 jobs would take seconds; a pipe that nobody empties takes as long as we like."""
+        (self.data / "LOCK").touch()
+        reading = subprocess.Popen([str(BINARY), "check", str(self.data), "--jobs"], stdout=subprocess.PIPE,
+                                   stdin=subprocess.DEVNULL)
+        try:
+            reading.stdout.read(1)  # It has begun; the rest is more than a pipe holds.
+            before = self.content()
+            server = Server(self.scratch.name, start=False).spawn()
+            self.assertEqual(server.wait_exit(), EX_TEMPFAIL, server.output())
+            self.assertIn("being read", server.output())
+            self.assertEqual(before, self.content())
+            reading.stdout.read()
+        finally:
+            reading.stdout.close()
+            reading.wait()
+        with Server(self.scratch.name) as server:
+            self.assertEqual(server.client().queue("mail")["ready"], JOBS)
 
     def test_a_directory_in_use_is_refused(self):
         with Server(self.scratch.name):
