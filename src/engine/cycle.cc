@@ -19,6 +19,11 @@ constexpr std::size_t lazy_write_bytes = 1u << 20;
 /// Timers fired and cleaning done per turn, so that no turn takes long.
 constexpr std::size_t timer_steps = 10'000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
+/// Cleaning reads so many times what was appended: more than what becomes garbage meanwhile.
+constexpr std::uint64_t clean_pace = 4;
+/// For want of space, also where only a small part is garbage. It has to free what acks append:
+/// that holds from one part in 32 on.
+constexpr std::uint64_t clean_pace_for_space = 32;
 /// Cleaning waits while so much is not yet handed to the disk.
 constexpr std::size_t clean_backlog_bytes = 8u << 20;
 /// When nothing was written for so long, a mark says how far the log is durable.
@@ -86,12 +91,21 @@ void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now n
     fresh_.push_back(Held{Position(), ticket, std::move(refused)});
     return;
   }
+  const std::uint64_t appended_before = appended_;
   frame([&] { core_->apply(command, ticket, now, out_); });
+  if (std::holds_alternative<model::Push>(command)) {
+    push_room_ -= std::min(push_room_, appended_ - appended_before);
+  }
   if (fresh_.empty() || fresh_.back().ticket != ticket) return;
   const auto* counted = std::get_if<model::Counted>(&fresh_.back().answer);
   if (counted == nullptr || !counted->more) return;
   continuations_.push_back(Continuation{ticket, command, nullptr, counted->count});
   fresh_.pop_back();
+}
+
+void Cycle::set_push_room(std::uint64_t room, std::string reason) {
+  push_room_ = room;
+  refusal_ = std::move(reason);
 }
 
 void Cycle::continue_large_commands(Now now) {
@@ -163,8 +177,9 @@ void Cycle::commit(Now now, bool is_idle) {
   say(sayable);
 
   if (committer_ != nullptr && committer_->is_busy()) return;
-  const bool is_demanded = !held_.empty() || copies_end_.has_value();
-  const bool has_something = log_.unsealed_bytes() > 0 || has_unsynced_writes_;
+  const bool is_demanded = !held_.empty() || copies_end_ || log_.is_removal_due();
+  const bool has_something =
+      log_.unsealed_bytes() > 0 || has_unsynced_writes_ || log_.is_removal_due();
   const bool is_large = log_.unsealed_bytes() >= lazy_write_bytes;
   if (!has_something) return mark_idle(now);
   if (!(is_demanded || is_large || is_due(now))) return;
@@ -180,7 +195,8 @@ void Cycle::commit(Now now, bool is_idle) {
       if (copies_end_) sync = journal::Sync::yes;
       break;
   }
-  if (sync == journal::Sync::no && log_.unsealed_bytes() == 0) return;
+  const bool has_bytes = log_.unsealed_bytes() > 0 || log_.is_removal_due();
+  if (sync == journal::Sync::no && !has_bytes) return;
   if (sync == journal::Sync::yes) last_sync_ = now.time;
   dirty_since_.reset();
   unmarked_since_ = now.time;
@@ -188,6 +204,7 @@ void Cycle::commit(Now now, bool is_idle) {
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));
   } else {
+    under_way_bytes_ = batch.bytes;
     committer_->start(std::move(batch), sync);
   }
 }
@@ -216,6 +233,7 @@ void Cycle::collect() {
 }
 
 void Cycle::finish(Written written) {
+  under_way_bytes_ = 0;
   if (!written.result) return fail(written.result.error());
   if (written.batch.is_synced) {
     has_unsynced_writes_ = false;
@@ -278,9 +296,21 @@ void Cycle::fail(const Error& error) {
 
 // -- Cleaning. -----------------------------------------------------------------------------------
 
-bool Cycle::wants_cleaning() const {
-  return log_.segment_count() > 1 &&
-         log_.bytes() > 2 * core_->live_bytes() + 3 * std::uint64_t{options_.log.segment_bytes};
+Cycle::Cleaning Cycle::wanted_cleaning() const {
+  const std::uint64_t live = core_->live_bytes();
+  const std::uint64_t segment = options_.log.segment_bytes;
+  if (log_.segment_count() < 2) return Cleaning::none;
+  if (log_.bytes() > 2 * live + 3 * segment) return Cleaning::due;
+  const bool is_space_wanted = !refusal_.empty() && log_.bytes() > live + segment;
+  return is_space_wanted ? Cleaning::for_space : Cleaning::none;
+}
+
+/// How much of the oldest segment to read now. Without much garbage there is no end to what could
+/// be read, so cleaning for space does nothing of its own: it goes with what acks append.
+std::size_t Cycle::clean_budget() {
+  const std::uint64_t appended = std::exchange(appended_, 0);
+  if (cleaning_ == Cleaning::for_space) return clean_pace_for_space * appended;
+  return std::max<std::uint64_t>(clean_step_bytes, clean_pace * appended);
 }
 
 /// One step: scan a piece of the oldest segment and write again what still lives; at its end wait
@@ -294,10 +324,16 @@ void Cycle::clean(Now) {
     }
     copies_end_.reset();
   }
-  is_cleaning_ = is_cleaning_ || wants_cleaning();
-  if (!is_cleaning_ || log_.unsealed_bytes() > clean_backlog_bytes) return;
-  const std::size_t budget =
-      std::max<std::uint64_t>(clean_step_bytes, 4 * std::exchange(appended_, 0));
+  const Cleaning wanted = wanted_cleaning();
+  if (cleaning_ == Cleaning::none && wanted == Cleaning::for_space) {
+    // There may be room for the copies of one segment only: the one before has to be gone.
+    if (log_.has_dropped_files()) return;
+    appended_ = 0;
+  }
+  cleaning_ = std::max(cleaning_, wanted);
+  if (cleaning_ == Cleaning::none || log_.unsealed_bytes() > clean_backlog_bytes) return;
+  const std::size_t budget = clean_budget();
+  if (budget == 0) return;
   std::uint64_t scanned = 0;
   const auto carry = [&](Position at, ByteView bytes) -> Result<void> {
     Result<void> carried;
@@ -308,23 +344,27 @@ void Cycle::clean(Now) {
   const Result<bool> at_end = log_.scan_oldest(budget, carry);
   if (!at_end) return fail(at_end.error());
   counters_.cleaned_bytes_total.fetch_add(scanned, std::memory_order_relaxed);
+  // Copies must not be the reason for more copies.
+  if (cleaning_ == Cleaning::for_space) appended_ = 0;
   if (!*at_end) return;
   frame([&] { core_->put_meta(out_); });
   copies_end_ = log_.end();
-  is_cleaning_ = false;
+  cleaning_ = Cleaning::none;
 }
 
 // -- Rest. ---------------------------------------------------------------------------------------
 
 std::optional<Duration> Cycle::idle_for(Now now) const {
+  if (failure_) return std::nullopt;
   if (has_timers_left_ || !continuations_.empty() || !undelivered_.empty()) return Duration{0};
   std::optional<Duration> wait = core_->until_next(now);
   const auto at_most = [&wait](Duration limit) {
     if (!wait || *wait > limit) wait = std::max(limit, Duration{0});
   };
-  if (is_cleaning_ || wants_cleaning()) at_most(Duration{1});
+  if (std::max(cleaning_, wanted_cleaning()) == Cleaning::due) at_most(Duration{1});
   const bool is_writing = committer_ != nullptr && committer_->is_busy();
   if (is_writing) return wait;
+  if (copies_end_ || log_.is_removal_due()) at_most(Duration{0});
   if (dirty_since_) at_most(lazy_write - (now.time - *dirty_since_));
   if (unmarked_since_) at_most(idle_mark - (now.time - *unmarked_since_));
   if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_) {

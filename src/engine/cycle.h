@@ -60,8 +60,14 @@ class Cycle final : private core::RecordReader {
   void commit(Now now, bool is_idle);
   void collect();
 
-  /// Pushes are refused from now on, with this reason; empty: they are taken again.
-  void refuse_pushes(std::string reason) { refusal_ = std::move(reason); }
+  /// Pushes may append `room` bytes before the disk is looked at again. None: they are refused for
+  /// this reason, and cleaning looks for space.
+  void set_push_room(std::uint64_t room, std::string reason);
+
+  bool is_push_room_used_up() const { return refusal_.empty() && push_room_ == 0; }
+
+  /// Appended, and not in a file yet: it does not show in what the disk has free.
+  std::uint64_t unwritten_bytes() const { return log_.unsealed_bytes() + under_way_bytes_; }
 
   /// How long nothing needs to be done unless something is submitted or written. None: no limit.
   std::optional<Duration> idle_for(Now now) const;
@@ -90,6 +96,13 @@ class Cycle final : private core::RecordReader {
     std::uint64_t count = 0;
   };
 
+  /// Why the oldest segment is read; the greater reason counts.
+  enum class Cleaning : std::uint8_t {
+    none,
+    for_space,  ///< The disk is full: as little garbage as this is worth the work, when acks come.
+    due,        ///< Much of the log is garbage.
+  };
+
   Result<ByteView> read(Position at, std::size_t size) override { return log_.read(at, size); }
 
   template <class Call>
@@ -99,7 +112,8 @@ class Cycle final : private core::RecordReader {
   void fire_timers(Now now);
   void give_back_undelivered(Now now);
   void clean(Now now);
-  bool wants_cleaning() const;
+  Cleaning wanted_cleaning() const;
+  std::size_t clean_budget();
   bool is_due(Now now) const;
   void mark_idle(Now now);
   void finish(Written written);
@@ -120,15 +134,17 @@ class Cycle final : private core::RecordReader {
   std::deque<Held> held_;    ///< Wait for the disk.
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
-  std::string refusal_;
-  Position written_end_;                ///< Behind the last batch that write() returned for.
-  std::optional<Time> dirty_since_;     ///< Since when something is appended and not synced.
+  std::string refusal_;  ///< Why pushes are refused.
+  std::uint64_t push_room_ = ~std::uint64_t{0};
+  std::size_t under_way_bytes_ = 0;  ///< Of the batch that the committer has.
+  Position written_end_;             ///< Behind the last batch that write() returned for.
+  std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
   std::optional<Time> unmarked_since_;  ///< The last write; none: marked since, or nothing written.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
   std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
-  bool is_cleaning_ = false;
+  Cleaning cleaning_ = Cleaning::none;  ///< The oldest segment is being read.
   bool has_timers_left_ = false;
   std::optional<Error> failure_;
 };

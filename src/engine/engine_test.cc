@@ -133,6 +133,15 @@ class EngineTest : public testing::Test {
     return info == nullptr ? 0 : (*info)->jobs[static_cast<std::size_t>(state)];
   }
 
+  /// As if others had filled the rest of the disk.
+  void leave_free(std::uint64_t bytes) {
+    const Result<std::vector<std::string>> names = directory_.list();
+    ASSERT_TRUE(names);
+    for (const std::string& name : *names)
+      bytes += directory_.content(name).size();
+    directory_.set_capacity(bytes);
+  }
+
   io::MemoryDirectory directory_;
   TestClock clock_;
   EngineOptions options_;
@@ -286,6 +295,97 @@ TEST_F(EngineTest, PushesAreRefusedWhileTheDiskIsNearlyFullAcksGoOn) {
   const auto acked = session_->take(submit(model::Ack{jobs->jobs[0].id, jobs->jobs[0].token, ""}));
   ASSERT_TRUE(acked);
   EXPECT_TRUE(std::holds_alternative<model::Done>(*acked));
+}
+
+TEST_F(EngineTest, PushesThatAreFasterThanTheLookAtTheDiskLeaveItsReserveAlone) {
+  stop();
+  options_.log.segment_bytes = 64u << 10;
+  options_.limits.disk_free_bytes_min = 1u << 20;
+  start();
+  leave_free(4u << 20);
+  clock_.advance(seconds(2));
+  session_->take(submit_pull("none"));  // The last look at the disk that time causes.
+  const std::string payload(10'000, 'p');
+  bool is_refused = false;
+  for (int job = 0; job < 1000 && !is_refused; ++job) {
+    const auto answer = session_->take(submit(model::Push{"mail", "type", payload, nullptr}));
+    ASSERT_TRUE(answer) << "the disk is full: " << failed_;
+    is_refused = std::holds_alternative<std::unique_ptr<Error>>(*answer);
+  }
+  EXPECT_TRUE(is_refused);
+  // Room for the next segment is taken ahead, whole.
+  EXPECT_GE(*directory_.free_bytes(), (1u << 20) - 2 * (72u << 10));
+}
+
+TEST_F(EngineTest, OnADiskThatOthersFilledEveryJobCanBeAckedAndPushesComeBack) {
+  stop();
+  options_.log.segment_bytes = 64u << 10;
+  options_.limits.disk_free_bytes_min = 128u << 10;
+  start();
+  constexpr std::size_t jobs = 4000;  // Leases and acks of them need eight segments.
+  const std::string payload(1000, 'p');
+  model::PushOptions keep_nothing;
+  keep_nothing.keep = Duration(0);
+  RequestBatch batch;
+  for (std::size_t job = 0; job < jobs; ++job) {
+    batch.requests.push_back({++sequence_, model::Push{"mail", "type", payload, &keep_nothing}});
+  }
+  engine_->submit(id_, std::move(batch));
+  ASSERT_TRUE(session_->take(sequence_));
+  ASSERT_EQ(count("mail", model::JobState::ready), jobs);
+  leave_free(0);
+  clock_.advance(seconds(2));
+  session_->take(submit_pull("none"));
+  for (std::size_t done = 0; done < jobs; done += 20) {
+    const auto some = pull("mail", 20);
+    ASSERT_NE(some, nullptr) << done << " acked, failed: " << failed_;
+    Sequence last = 0;
+    for (const model::Delivery& job : some->jobs)
+      last = submit(model::Ack{job.id, job.token, ""});
+    ASSERT_TRUE(session_->take(last)) << done << " acked, failed: " << failed_;
+  }
+  EXPECT_EQ(count("mail", model::JobState::ready), 0u);
+  bool is_taken = false;
+  for (int tries = 0; tries < 1000 && !is_taken; ++tries) {
+    clock_.advance(seconds(2));
+    const auto answer = session_->take(submit(model::Push{"mail", "type", "again", nullptr}));
+    ASSERT_TRUE(answer);
+    is_taken = std::holds_alternative<model::Pushed>(*answer);
+  }
+  EXPECT_TRUE(is_taken);
+}
+
+TEST_F(EngineTest, DiskBytesMaxRefusesPushesAndTakesThemAgainOnceJobsAreAcked) {
+  stop();
+  options_.log.segment_bytes = 64u << 10;
+  options_.limits.disk_bytes_max = 512u << 10;
+  start();
+  const std::string payload(10'000, 'p');
+  const auto is_pushed = [&] {
+    const auto answer = session_->take(submit(model::Push{"mail", "type", payload, nullptr}));
+    if (answer && std::holds_alternative<model::Pushed>(*answer)) return true;
+    const auto* error = answer ? std::get_if<std::unique_ptr<Error>>(&*answer) : nullptr;
+    EXPECT_TRUE(error != nullptr && (*error)->code == ErrorCode::busy &&
+                (*error)->message.find("disk_bytes_max") != std::string::npos);
+    return false;
+  };
+  int pushed = 0;
+  while (pushed < 100 && is_pushed())
+    ++pushed;
+  EXPECT_GE(pushed, 50);  // The limit over the size of a job, and one that reaches beyond.
+  EXPECT_LE(pushed, 53);
+  EXPECT_LE(engine_->counters().journal_bytes, (512u << 10) + 2 * 10'200u);
+  const auto jobs = pull("mail", 100);
+  ASSERT_NE(jobs, nullptr);
+  for (const model::Delivery& job : jobs->jobs)
+    ASSERT_TRUE(session_->take(submit(model::Ack{job.id, job.token, ""})));
+  clock_.advance(hours(2));
+  int tries = 0;
+  while (tries < 1000 && !is_pushed()) {
+    clock_.advance(seconds(2));
+    ++tries;
+  }
+  EXPECT_LT(tries, 1000);
 }
 
 TEST_F(EngineTest, ARecordThatRottedIsNotDelivered) {

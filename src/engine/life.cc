@@ -10,6 +10,8 @@ namespace {
 
 /// Nothing more is taken from the inbox while so much waits for the disk.
 constexpr std::size_t unsealed_bytes_max = 64u << 20;
+/// Free disk space is looked at so often while pushes fill a segment.
+constexpr std::uint32_t looks_per_segment = 4;
 
 /// What makes a new log differ from all others: two clocks, which no two logs of one path share.
 std::uint64_t time_of_birth(io::Clock& clock) {
@@ -82,6 +84,7 @@ void Life::apply(std::vector<Inbound>& taken) {
     } else {
       cycle_->apply(inbound.session, std::move(inbound.batch), turn_);
     }
+    if (cycle_->is_push_room_used_up()) look_at_space(turn_);
   }
   if (turn_.time >= next_space_check_) look_at_space(turn_);
   cycle_->advance(turn_);
@@ -104,28 +107,39 @@ void Life::end() {
   if (!closed && options_.on_failure) options_.on_failure(closed.error());
 }
 
-/// Refuses pushes while the disk is nearly full, so that acks and cleaning have room (S1).
+/// Says how much pushes may append before the next look, so that they leave acks and cleaning what
+/// disk_free_bytes_min reserves for them however fast they are (S1).
 void Life::look_at_space(Now now) {
   next_space_check_ = now.time + space_check;
   const Result<std::uint64_t> free = directory_.free_bytes();
-  if (!free) return;  // A disk that cannot be asked will fail a write soon enough.
+  // A disk that cannot be asked will fail a write soon enough.
+  if (!free) return cycle_->set_push_room(~std::uint64_t{0}, "");
   counters_.disk_free_bytes.store(*free, std::memory_order_relaxed);
   const model::Limits& limits = options_.limits;
+  const std::uint64_t needed = limits.disk_free_bytes_min + cycle_->unwritten_bytes();
+  std::uint64_t room = *free > needed ? *free - needed : 0;
   std::string reason;
-  if (*free < limits.disk_free_bytes_min) {
-    reason = "the disk of the data directory has " + std::to_string(*free) +
-             " bytes free (limit disk_free_bytes_min " +
+  if (room == 0) {
+    reason = "the disk of the data directory has " + std::to_string(*free) + " bytes free, " +
+             std::to_string(cycle_->unwritten_bytes()) +
+             " of them already given away (limit disk_free_bytes_min " +
              std::to_string(limits.disk_free_bytes_min) + "); free some; acks go on";
-  } else if (limits.disk_bytes_max != 0 && log_->bytes() > limits.disk_bytes_max) {
-    reason = "the journal has " + std::to_string(log_->bytes()) + " bytes (limit disk_bytes_max " +
-             std::to_string(limits.disk_bytes_max) + "); ack jobs or raise it";
+  } else if (limits.disk_bytes_max != 0) {
+    const std::uint64_t max = limits.disk_bytes_max;
+    room = std::min(room, max > log_->bytes() ? max - log_->bytes() : 0);
+    if (room == 0) {
+      reason = "the journal has " + std::to_string(log_->bytes()) +
+               " bytes (limit disk_bytes_max " + std::to_string(max) + "); ack jobs or raise it";
+    }
   }
   const bool was_out = counters_.is_out_of_space.exchange(!reason.empty());
   if (was_out != !reason.empty() && options_.on_event) {
     options_.on_event(reason.empty() ? "event=space_available level=info"
                                      : "event=out_of_space level=error reason=\"" + reason + "\"");
   }
-  cycle_->refuse_pushes(std::move(reason));
+  // Others fill the disk, too: pushes must not take what is left of the segment under way.
+  room = std::min<std::uint64_t>(room, options_.log.segment_bytes / looks_per_segment);
+  cycle_->set_push_room(room, std::move(reason));
 }
 
 }  // namespace sluice::engine

@@ -131,6 +131,7 @@ class Log::Impl {
       if (Result<void> written = write(batch, Sync::yes); !written) return written;
       retire(std::move(batch));
     }
+    writer_.discard_next();
     is_frame_open_ = true;  // No frame can be opened behind the clean end.
     return {};
   }
@@ -204,6 +205,12 @@ class Log::Impl {
     append_mark({reinterpret_cast<const char*>(&number), sizeof number}, mark_bit);
     drops_.push_back({oldest.number, oldest.end, sequence_});
     return {};
+  }
+
+  bool has_dropped_files() const { return !drops_.empty(); }
+
+  bool is_removal_due() const {
+    return pins_ == 0 && !drops_.empty() && drops_.front().marked_sequence <= durable_sequence_;
   }
 
   // -- Backup. -----------------------------------------------------------------------------------
@@ -281,7 +288,7 @@ class Log::Impl {
   }
 
   void take_removals(Batch& batch) {
-    while (pins_ == 0 && !drops_.empty() && drops_.front().marked_sequence <= durable_sequence_) {
+    while (is_removal_due()) {
       batch.removals.push_back(drops_.front().segment);
       drops_.pop_front();
     }
@@ -416,6 +423,14 @@ Result<bool> Log::scan_oldest(std::size_t budget, const OnFrame& on_frame) {
 
 Result<void> Log::drop_oldest(Position copies_end) {
   return impl_->drop_oldest(copies_end);
+}
+
+bool Log::has_dropped_files() const {
+  return impl_->has_dropped_files();
+}
+
+bool Log::is_removal_due() const {
+  return impl_->is_removal_due();
 }
 
 std::vector<Log::Extent> Log::pin() {

@@ -152,6 +152,10 @@ class Log {
   /// The file goes once a mark that says so is durable, with one of the next batches (write()
   /// unlinks it).
   Result<void> drop_oldest(Position copies_end);
+  /// Whether files of dropped segments are still there.
+  bool has_dropped_files() const;
+  /// Whether the next batch will remove one of them; it may be an empty one.
+  bool is_removal_due() const;
 
   // -- Backup. ---------------------------------------------------------------------------------
 

@@ -350,7 +350,8 @@ class Recovery {
     Result<std::unique_ptr<io::File>> file =
         directory_.open(segment_name(last.number), io::OpenMode::read_write);
     if (!file) return failed(file);
-    if (Result<void> allocated = (*file)->allocate(options_.segment_bytes); !allocated) {
+    if (Result<void> allocated = (*file)->allocate(reserved_bytes(options_.segment_bytes));
+        !allocated) {
       return failed(allocated);
     }
     // The clean end itself was synced by the process that wrote it, if that got so far.
@@ -417,7 +418,7 @@ class Recovery {
         directory_.open(unfinished_name, io::OpenMode::create_new);
     if (!file) return failed(file);
     Result<void> done =
-        (*file)->allocate(std::max<std::uint64_t>(options_.segment_bytes, bytes.size()));
+        (*file)->allocate(std::max(reserved_bytes(options_.segment_bytes), bytes.size()));
     if (done) done = (*file)->write_at(0, bytes.view());
     if (done) done = (*file)->sync();
     if (done) done = directory_.rename(unfinished_name, segment_name(header.segment));

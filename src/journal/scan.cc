@@ -207,11 +207,11 @@ Result<std::vector<SegmentFile>> list_segments(io::Directory& directory) {
 
 Result<std::unique_ptr<io::File>> create_segment(io::Directory& directory,
                                                  std::uint32_t number,
-                                                 std::uint64_t bytes) {
+                                                 std::uint32_t segment_bytes) {
   Result<std::unique_ptr<io::File>> file =
       directory.open(segment_name(number), io::OpenMode::create_new);
   if (!file) return file;
-  if (Result<void> allocated = (*file)->allocate(bytes); !allocated) {
+  if (Result<void> allocated = (*file)->allocate(reserved_bytes(segment_bytes)); !allocated) {
     // Without its space the file is of no use, and its name is needed for the next try; should it
     // not go away now, recovery removes it.
     static_cast<void>(directory.remove(segment_name(number)));

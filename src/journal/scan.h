@@ -7,6 +7,7 @@
 #include "io/directory.h"
 #include "journal/format.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -138,10 +139,18 @@ struct SegmentFile {
 /// All segment files of the directory by number, their headers read.
 Result<std::vector<SegmentFile>> list_segments(io::Directory& directory);
 
+/// What is reserved for a segment of `segment_bytes`. The last frame of a segment reaches beyond
+/// its length, and must not need more of a disk that is full by then: acks are small.
+constexpr std::uint64_t reserved_bytes(std::uint32_t segment_bytes) {
+  constexpr std::uint32_t room_min = 4u << 10;
+  constexpr std::uint32_t room_max = 1u << 20;
+  return std::uint64_t{segment_bytes} + std::clamp(segment_bytes / 8, room_min, room_max);
+}
+
 /// Creates the file of a segment, reserves its space and makes its name durable: then its content
 /// may be written (format.h, WHAT IS DURABLE WHEN).
 Result<std::unique_ptr<io::File>> create_segment(io::Directory& directory,
                                                  std::uint32_t number,
-                                                 std::uint64_t bytes);
+                                                 std::uint32_t segment_bytes);
 
 }  // namespace sluice::journal

@@ -46,7 +46,7 @@ Result<void> Writer::write(Batch& batch, Sync sync) {
     }
   }
   if (done) done = remove_dropped(batch);
-  if (done && batch.bytes < small_bytes) prepare_next();
+  if (done) prepare_next();
   // Whatever failed: what the file holds is unknown from here on (RELIABILITY rule 1).
   if (!done) failed_ = done.error();
   return done;
@@ -104,10 +104,12 @@ Result<void> Writer::write_zeros_ahead(std::uint32_t end) {
   return file_->write_at(from, {zeros.data(), count});
 }
 
-/// Creates the next segment before it is needed, while little is going on. A failure is none of
-/// this batch, which is written; begin_segment() tries again.
+/// Creates the next segment as soon as the one before it is begun: should others fill the disk,
+/// there is still a whole segment for acks and for the copies of cleaning, which frees the next
+/// one (RELIABILITY S1). A failure is none of this batch, which is written; it is tried again when
+/// a segment has been removed, and in begin_segment().
 void Writer::prepare_next() {
-  if (next_ != nullptr || prepare_failed_ || end_ < segment_bytes_ / 4 * 3) return;
+  if (next_ != nullptr || prepare_failed_) return;
   Result<std::unique_ptr<io::File>> created =
       create_segment(directory_, segment_ + 1, segment_bytes_);
   if (created) {
@@ -127,8 +129,14 @@ Result<void> Writer::sync_file() {
 Result<void> Writer::remove_dropped(Batch& batch) {
   for (const std::uint32_t segment : std::exchange(batch.removals, {})) {
     if (Result<void> removed = directory_.remove(segment_name(segment)); !removed) return removed;
+    prepare_failed_.reset();
   }
   return {};
+}
+
+void Writer::discard_next() {
+  if (std::exchange(next_, nullptr) == nullptr) return;
+  static_cast<void>(directory_.remove(segment_name(segment_ + 1)));
 }
 
 }  // namespace sluice::journal

@@ -24,6 +24,9 @@ class Writer {
 
   /// See Log::write().
   Result<void> write(Batch& batch, Sync sync);
+  /// Takes back the segment that was created ahead; nothing is written afterwards. Should its file
+  /// stay, the next start removes it.
+  void discard_next();
 
  private:
   Result<void> write_parts(Batch& batch);
