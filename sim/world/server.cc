@@ -121,7 +121,7 @@ Server::Start Server::start() {
 /// Restores the state and, now and then, once more: after the process was killed behind it, or the
 /// power failed. Everything that was found is durable then (RELIABILITY S2), so nothing changes.
 Result<engine::Restored> Server::restore() {
-  Result<engine::Restored> restored = engine::restore(at_.disk, engine_options_);
+  Result<engine::Restored> restored = engine::restore(at_.disk, at_.clock, engine_options_);
   if (!restored) return restored;
   restored->core->check_invariants();
   compare(std::exchange(expected_, {}), *restored->core, "before the process ended");
@@ -134,7 +134,7 @@ Result<engine::Restored> Server::restore() {
   } else {
     at_.disk.kill();
   }
-  restored = engine::restore(at_.disk, engine_options_);
+  restored = engine::restore(at_.disk, at_.clock, engine_options_);
   if (restored) compare(dump, *restored->core, "when it was restored before");
   return restored;
 }
