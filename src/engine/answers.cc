@@ -44,6 +44,18 @@ void Answers::complete(model::Answer& answer) {
   }
 }
 
+Charge Answers::charge(const model::Answer& answer) const {
+  std::uint64_t bytes = 0;
+  if (const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&answer)) {
+    bytes = (*delivered)->bytes.capacity();
+  } else if (const auto* info = std::get_if<std::unique_ptr<model::JobInfo>>(&answer)) {
+    bytes = (*info)->payload.capacity() + (*info)->result.capacity();
+  } else if (const auto* jobs = std::get_if<std::unique_ptr<model::JobList>>(&answer)) {
+    bytes = (*jobs)->jobs.capacity() * sizeof(model::JobInfo);
+  }
+  return bytes == 0 ? Charge() : Charge(held_, bytes);
+}
+
 void Answers::complete(model::Delivered& delivered) {
   // Views into `bytes` must not move: reserve what all of it can need at most.
   std::size_t bytes = 0;

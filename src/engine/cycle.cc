@@ -24,10 +24,23 @@ constexpr std::uint64_t clean_pace = 4;
 /// For want of space, also where only a small part is garbage. It has to free what acks append:
 /// that holds from one part in 32 on.
 constexpr std::uint64_t clean_pace_for_space = 32;
+/// Nothing more is read for replies while so much of them is still under way to the clients:
+/// thousands of small requests can ask for gigabytes.
+constexpr std::uint64_t answer_bytes_max = 64u << 20;
+/// How soon it is looked again whether the clients have taken it.
+constexpr Duration answer_wait = std::chrono::milliseconds(1);
 /// Cleaning waits while so much is not yet handed to the disk.
 constexpr std::size_t clean_backlog_bytes = 8u << 20;
 /// When nothing was written for so long, a mark says how far the log is durable.
 constexpr Duration idle_mark = std::chrono::seconds(1);
+
+/// Whether its reply may be large, with what is read back from the log.
+bool reads_records(const model::Command& command) {
+  return std::holds_alternative<model::Pull>(command) ||
+         std::holds_alternative<model::GetJob>(command) ||
+         std::holds_alternative<model::ListJobs>(command) ||
+         std::holds_alternative<model::Await>(command);
+}
 
 }  // namespace
 
@@ -65,7 +78,8 @@ void Cycle::frame(Call call) {
   if (log_.close_frame()) appended_ += written;
   for (model::Reply& reply : out_.replies) {
     answers_.complete(reply.answer);
-    fresh_.push_back(Held{reply.needs, reply.ticket, std::move(reply.answer)});
+    Charge charge = answers_.charge(reply.answer);
+    fresh_.push_back(Held{reply.needs, reply.ticket, std::move(reply.answer), std::move(charge)});
   }
   out_.replies.clear();
 }
@@ -73,22 +87,53 @@ void Cycle::frame(Call call) {
 void Cycle::apply(SessionId session, RequestBatch batch, Now now) {
   if (failure_) return;
   const std::size_t first_continuation = continuations_.size();
-  for (const Request& request : batch.requests) {
-    apply_one(ticket(session, request.sequence), request.command, now);
-  }
+  const std::size_t next = postponed_.has(session) ? 0 : apply_some(session, batch, 0, now);
+  const bool is_done = next == batch.requests.size();
   counters_.commands_total.fetch_add(batch.requests.size(), std::memory_order_relaxed);
-  if (continuations_.size() == first_continuation) return;
+  if (is_done && continuations_.size() == first_continuation) return;
   // Moving the batch does not move what the views in its commands point to.
   const auto shared = std::make_shared<RequestBatch>(std::move(batch));
+  keep_alive(first_continuation, shared);
+  if (!is_done) postponed_.add(session, {shared, next});
+}
+
+bool Cycle::is_full() const {
+  return answers_.held_bytes() > answer_bytes_max;
+}
+
+/// Returns where it stopped: at the end, or at one that would read more than clients take.
+std::size_t Cycle::apply_some(SessionId session,
+                              const RequestBatch& batch,
+                              std::size_t next,
+                              Now now) {
+  for (; next < batch.requests.size(); ++next) {
+    const Request& request = batch.requests[next];
+    if (reads_records(request.command) && is_full()) break;
+    apply_one(ticket(session, request.sequence), request.command, now);
+  }
+  return next;
+}
+
+void Cycle::apply_postponed(Now now) {
+  while (!postponed_.empty() && !is_full()) {
+    const Postponed::Turn turn = postponed_.take();
+    const Request& request = turn.rest.batch->requests[turn.rest.next];
+    const std::size_t first_continuation = continuations_.size();
+    apply_one(ticket(turn.session, request.sequence), request.command, now);
+    keep_alive(first_continuation, turn.rest.batch);
+  }
+}
+
+void Cycle::keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch) {
   for (std::size_t index = first_continuation; index < continuations_.size(); ++index) {
-    continuations_[index].batch = shared;
+    continuations_[index].batch = batch;
   }
 }
 
 void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now now) {
   if (!refusal_.empty() && std::holds_alternative<model::Push>(command)) {
     model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
-    fresh_.push_back(Held{Position(), ticket, std::move(refused)});
+    fresh_.push_back(Held{Position(), ticket, std::move(refused), Charge()});
     return;
   }
   const std::uint64_t appended_before = appended_;
@@ -123,6 +168,16 @@ void Cycle::continue_large_commands(Now now) {
 }
 
 void Cycle::abandon(SessionId session, Now now) {
+  // What it asked to be done is done; what it wanted to read nobody would get.
+  for (const BatchRest& rest : postponed_.remove(session)) {
+    const std::size_t first_continuation = continuations_.size();
+    for (std::size_t next = rest.next; next < rest.batch->requests.size(); ++next) {
+      const Request& request = rest.batch->requests[next];
+      if (reads_records(request.command)) continue;
+      apply_one(ticket(session, request.sequence), request.command, now);
+    }
+    keep_alive(first_continuation, rest.batch);
+  }
   const model::Abandon gone{ticket(session, 0), ticket(session, UINT32_MAX)};
   frame([&] { core_->apply(gone, model::Ticket(), now, out_); });
 }
@@ -130,6 +185,7 @@ void Cycle::abandon(SessionId session, Now now) {
 void Cycle::advance(Now now) {
   if (failure_) return;
   give_back_undelivered(now);
+  apply_postponed(now);
   if (!continuations_.empty()) continue_large_commands(now);
   fire_timers(now);
   frame([&] { core_->dispatch(now, out_); });
@@ -274,7 +330,8 @@ void Cycle::say(std::vector<Held>& replies) {
       ++next;
     run.reserve(next - first);
     for (std::size_t index = first; index < next; ++index) {
-      run.push_back({sequence_of(replies[index].ticket), std::move(replies[index].answer)});
+      Held& each = replies[index];
+      run.push_back({sequence_of(each.ticket), std::move(each.answer), std::move(each.charge)});
     }
     if (send_(session, run)) continue;
     for (const SessionReply& reply : run) {
@@ -356,11 +413,15 @@ void Cycle::clean(Now) {
 
 std::optional<Duration> Cycle::idle_for(Now now) const {
   if (failure_) return std::nullopt;
-  if (has_timers_left_ || !continuations_.empty() || !undelivered_.empty()) return Duration{0};
+  const bool is_ready_to_go_on = !postponed_.empty() && !is_full();
+  if (has_timers_left_ || !continuations_.empty() || !undelivered_.empty() || is_ready_to_go_on) {
+    return Duration{0};
+  }
   std::optional<Duration> wait = core_->until_next(now);
   const auto at_most = [&wait](Duration limit) {
     if (!wait || *wait > limit) wait = std::max(limit, Duration{0});
   };
+  if (!postponed_.empty()) at_most(answer_wait);
   if (std::max(cleaning_, wanted_cleaning()) == Cleaning::due) at_most(Duration{1});
   const bool is_writing = committer_ != nullptr && committer_->is_busy();
   if (is_writing) return wait;
@@ -375,6 +436,7 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
 
 void Cycle::drain(Now now) {
   committer_ = nullptr;  // It has been stopped: what it is given now would never be written.
+  postponed_.clear();    // Nobody is left to take replies; what had none may be undone.
   advance(now);
   commit(now, true);
   if (failure_) return;

@@ -13,6 +13,7 @@
 #include "engine/committer.h"
 #include "engine/engine.h"
 #include "engine/port.h"
+#include "engine/postponed.h"
 
 #include <deque>
 #include <functional>
@@ -86,6 +87,7 @@ class Cycle final : private core::RecordReader {
     Position needs;
     model::Ticket ticket;
     model::Answer answer;
+    Charge charge;
   };
 
   /// A purge or redrive that goes on in the next cycle; `batch` keeps its views alive.
@@ -107,6 +109,10 @@ class Cycle final : private core::RecordReader {
 
   template <class Call>
   void frame(Call call);
+  bool is_full() const;
+  std::size_t apply_some(SessionId session, const RequestBatch& batch, std::size_t next, Now now);
+  void apply_postponed(Now now);
+  void keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch);
   void apply_one(model::Ticket ticket, const model::Command& command, Now now);
   void continue_large_commands(Now now);
   void fire_timers(Now now);
@@ -132,6 +138,7 @@ class Cycle final : private core::RecordReader {
   core::Output out_;
   std::vector<Held> fresh_;  ///< Replies of this cycle, not yet sorted into now and later.
   std::deque<Held> held_;    ///< Wait for the disk.
+  Postponed postponed_;
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;  ///< Why pushes are refused.

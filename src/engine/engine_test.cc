@@ -67,6 +67,32 @@ class TestSession final : public Session {
   std::map<Sequence, model::Answer> answers_;
 };
 
+/// Keeps whole replies, as a gateway does that has not come to render them.
+class HoardingSession final : public Session {
+ public:
+  void on_replies(std::vector<SessionReply> replies) override {
+    const std::lock_guard lock(mutex_);
+    count_ += replies.size();
+    for (SessionReply& reply : replies)
+      kept_.push_back(std::move(reply));
+  }
+
+  std::size_t count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+
+  void let_go() {
+    const std::lock_guard lock(mutex_);
+    kept_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::size_t count_ = 0;
+  std::vector<SessionReply> kept_;
+};
+
 class EngineTest : public testing::Test {
  protected:
   void SetUp() override { start(); }
@@ -234,6 +260,45 @@ TEST_F(EngineTest, DelaysGoOnAfterARestartWithAnEarlierCalendar) {
   clock_.advance(seconds(6));
   push("other");  // A turn in which the engine looks at the clock.
   EXPECT_NE(pull("mail"), nullptr);
+}
+
+TEST_F(EngineTest, NothingMoreIsReadForRepliesThanClientsTake) {
+  const std::string large(8u << 20, 'x');  // 64 MiB may be under way.
+  const model::JobId id = push("large", large);
+  auto hoarder = std::make_shared<HoardingSession>();
+  const SessionId hoarding = engine_->attach(hoarder);
+  RequestBatch batch;
+  constexpr std::size_t reads = 30;
+  for (Sequence sequence = 1; sequence <= reads; ++sequence)
+    batch.requests.push_back({sequence, model::GetJob{id}});
+  engine_->submit(hoarding, std::move(batch));
+  // Nobody else is held up, unless they read too.
+  const model::JobId other = push("mail");
+  const Sequence pulled = submit_pull("mail");
+  EXPECT_FALSE(session_->take(pulled, milliseconds(50)));
+  EXPECT_LE(hoarder->count(), 9u);
+  while (hoarder->count() < reads)
+    hoarder->let_go();
+  hoarder->let_go();
+  const auto jobs = delivered(pulled);
+  ASSERT_NE(jobs, nullptr);
+  EXPECT_EQ(jobs->jobs[0].id, other);
+}
+
+TEST_F(EngineTest, OfASessionThatLeftWhatWaitsIsDoneButNotRead) {
+  const std::string large(8u << 20, 'x');
+  const model::JobId id = push("large", large);
+  auto hoarder = std::make_shared<HoardingSession>();
+  const SessionId hoarding = engine_->attach(hoarder);
+  RequestBatch batch;
+  for (Sequence sequence = 1; sequence <= 20; ++sequence)
+    batch.requests.push_back({sequence, model::GetJob{id}});
+  batch.requests.push_back({21, model::Push{"mail", "type", "the last thing it said", nullptr}});
+  engine_->submit(hoarding, std::move(batch));
+  EXPECT_EQ(count("mail", model::JobState::ready), 0u);
+  engine_->detach(hoarding);
+  EXPECT_EQ(count("mail", model::JobState::ready), 1u);
+  EXPECT_LE(hoarder->count(), 9u);
 }
 
 TEST_F(EngineTest, ManyJobsArePurgedInStepsAndCountedOnce) {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "base/charge.h"
 #include "model/command.h"
 #include "model/reply.h"
 
@@ -42,15 +43,18 @@ struct RequestBatch {
   std::vector<Request> requests;
   std::deque<model::PushOptions> options;         ///< Push::options points here.
   std::deque<std::vector<ByteView>> queue_lists;  ///< Pull::queues points here.
+  Charge charge{};                                ///< The gateway's: what is not applied yet.
 };
 
 struct SessionReply {
   Sequence sequence = 0;
   model::Answer answer;
+  Charge charge{};  ///< The engine's: what is read from the log and not taken over yet.
 };
 
 /// A client's end of the port. Called on the engine's or the journal's thread: hand over to your
-/// own thread and return; never block, never throw.
+/// own thread and return; never block, never throw. While much of what was read for replies is not
+/// destroyed, the engine applies nothing more: render replies soon, or drop them.
 class Session {
  public:
   virtual ~Session() = default;
