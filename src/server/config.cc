@@ -163,6 +163,13 @@ void check_together(Loader& loader) {
                     bytes_text(output_needed),
                     with_source("payload_bytes_max", bytes_text(config.limits.payload_bytes_max))));
   }
+  if (config.buffers_bytes_max < config.output_bytes_max) {
+    loader.problem(
+        fmt::format("{}: expected at least {}, one connection's, because {}",
+                    with_source("buffers_bytes_max", bytes_text(config.buffers_bytes_max)),
+                    bytes_text(config.output_bytes_max),
+                    with_source("output_bytes_max", bytes_text(config.output_bytes_max))));
+  }
 }
 
 std::optional<std::string> file_of(const ConfigSources& sources) {

@@ -44,6 +44,7 @@ struct Config {
   std::uint32_t connections_max = 10'000;
   std::uint32_t pipeline_max = 10'000;
   std::uint64_t output_bytes_max = 64u << 20;
+  std::uint64_t buffers_bytes_max = 1u << 30;
   Duration silence_max = std::chrono::seconds(60);
   Duration drain = std::chrono::seconds(10);
   Duration scrub_period = std::chrono::hours(24);

@@ -132,7 +132,8 @@ TEST(Config, EveryNumberIsAcceptedAtItsBoundsAndRefusedBeyond) {
       {"payload_bytes_max", "1", "33554432"},  // Beyond it output_bytes_max must grow too.
       {"headers_bytes_max", "0", "1048576"},
       {"memory_bytes_max", "16777216", "17592186044416"},
-      {"output_bytes_max", "33554432", "4294967296"},  // Below it two payloads do not fit.
+      {"output_bytes_max", "33554432", "1073741824"},      // Below it two payloads do not fit.
+      {"buffers_bytes_max", "67108864", "1099511627776"},  // Below it output_bytes_max does not.
       {"disk_free_bytes_min", "134217728", "17592186044416"},
       {"disk_bytes_max", "536870912", "1125899906842624"},
       {"drain", "0", "3600000"},
@@ -162,6 +163,9 @@ TEST(Config, SettingsThatDependOnEachOtherAreCheckedTogether) {
   EXPECT_EQ(flag_problem("payload_bytes_max", "33MiB"),
             "output_bytes_max = 64MiB (default): expected at least 66MiB, room for two of the "
             "largest jobs, because payload_bytes_max = 33MiB (--payload-bytes-max)");
+  EXPECT_EQ(flag_problem("output_bytes_max", "2GiB"),
+            "buffers_bytes_max = 1GiB (default): expected at least 2GiB, one connection's, because "
+            "output_bytes_max = 2GiB (--output-bytes-max)");
 }
 
 TEST(Config, SyncIsAlwaysNeverOrAnInterval) {

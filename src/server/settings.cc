@@ -239,6 +239,11 @@ std::vector<Setting> gateway_settings() {
             "Replies waiting for one slow client; a connection that needs more is closed.",
             {64 * kib, 4 * gib},
             [](auto& c) -> auto& { return c.output_bytes_max; }),
+      bytes("buffers_bytes_max",
+            "What all connections together have received in part or not sent yet; beyond, the "
+            "connection that holds most is closed.",
+            {64 * kib, 1 * tib},
+            [](auto& c) -> auto& { return c.buffers_bytes_max; }),
       duration("silence_max",
                "How long a connection may stay without having sent one complete command; it is "
                "closed then. 0: for ever.",

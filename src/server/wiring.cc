@@ -99,6 +99,7 @@ tl::expected<std::string, Ending> Wiring::listen(const std::string& version) {
   options.connections_max = config.connections_max;
   options.outstanding_max = config.pipeline_max;
   options.output_bytes_max = config.output_bytes_max;
+  options.buffers_bytes_max = config.buffers_bytes_max;
   options.silence_max = config.silence_max;
   // What a gateway reports is about clients: worth a look, and no person has to act at once.
   options.on_event = [on_event = impl_->on_event](const std::string& event) {

@@ -88,6 +88,11 @@ class Conversation {
   /// Bytes that wait in output() or, in memory, for their turn.
   std::size_t unsent_bytes() const { return output_.size() + held_bytes_; }
 
+  /// Memory of its buffers.
+  std::size_t buffered_bytes() const {
+    return input_.capacity() + output_.capacity() + held_bytes_;
+  }
+
   /// Requests whose reply is not in output() yet.
   std::size_t outstanding() const { return next_sequence_ - next_reply_; }
 

@@ -18,6 +18,8 @@ struct GatewayCounters {
   std::atomic<std::uint64_t> received_bytes_total{0};
   std::atomic<std::uint64_t> sent_bytes_total{0};
   std::atomic<std::uint64_t> slow_clients_closed_total{0};
+  std::atomic<std::uint64_t> greedy_clients_closed_total{0};
+  std::atomic<std::uint64_t> buffered_bytes{0};  ///< Held by the buffers of all connections now.
   std::atomic<std::uint64_t> silent_clients_closed_total{0};
   /// Leases given back because their client was gone before it was told of them.
   std::atomic<std::uint64_t> undelivered_leases_total{0};

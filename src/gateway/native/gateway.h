@@ -35,6 +35,9 @@ struct GatewayOptions {
   std::size_t outstanding_max = 10'000;
   /// Replies that wait for one client; when it has not taken so much and more comes, it is closed.
   std::size_t output_bytes_max = 64u << 20;
+  /// What all connections together have received and not handed on, or not sent yet; beyond, the
+  /// one that holds most is closed.
+  std::size_t buffers_bytes_max = 1u << 30;
   /// A connection that has not sent one complete command after this long is closed; 0: never.
   Duration silence_max = std::chrono::seconds(60);
   /// One line of key=value text about something worth a log entry. Any thread of the gateway.

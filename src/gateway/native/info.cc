@@ -40,15 +40,18 @@ void clients_section(std::string& text, const InfoSources& from) {
                  "connected_clients:{}\r\ntotal_connections_received:{}\r\n"
                  "rejected_connections:{}\r\ntotal_net_input_bytes:{}\r\n"
                  "total_net_output_bytes:{}\r\nslow_clients_closed:{}\r\n"
-                 "silent_clients_closed:{}\r\nundelivered_leases:{}\r\n",
+                 "greedy_clients_closed:{}\r\nsilent_clients_closed:{}\r\nundelivered_leases:{}\r\n"
+                 "client_buffers_bytes:{}\r\n",
                  gateway.connections.load(),
                  gateway.connections_total.load(),
                  gateway.rejected_connections_total.load(),
                  gateway.received_bytes_total.load(),
                  gateway.sent_bytes_total.load(),
                  gateway.slow_clients_closed_total.load(),
+                 gateway.greedy_clients_closed_total.load(),
                  gateway.silent_clients_closed_total.load(),
-                 gateway.undelivered_leases_total.load());
+                 gateway.undelivered_leases_total.load(),
+                 gateway.buffered_bytes.load());
 }
 
 void memory_section(std::string& text, const InfoSources& from) {

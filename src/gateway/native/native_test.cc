@@ -219,6 +219,25 @@ TEST(NativeGateway, ASlowClientIsClosed) {
   EXPECT_EQ(event.substr(0, 24), "event=slow_client_closed");
 }
 
+TEST(NativeGateway, TheConnectionThatHoldsMostIsClosedWhenAllHoldTooMuch) {
+  GatewayOptions options;
+  options.buffers_bytes_max = 4u << 20;
+  World world(obliging, std::move(options));
+  const GatewayCounters& counters = world.gateway.counters();
+  TestClient modest(world.gateway.port());
+  TestClient greedy(world.gateway.port());
+  const std::string begun = "*4\r\n$4\r\nPUSH\r\n$1\r\nq\r\n$1\r\nt\r\n";
+  modest.send(begun + "$1500000\r\n" + std::string(1'000'000, 'x'));
+  EXPECT_TRUE(comes_true([&] { return counters.buffered_bytes.load() >= 1'000'000; }));
+  EXPECT_EQ(counters.greedy_clients_closed_total.load(), 0u);
+  greedy.send(begun + "$8000000\r\n" + std::string(6'000'000, 'x'));
+  EXPECT_TRUE(comes_true([&] { return counters.greedy_clients_closed_total.load() == 1; }));
+  modest.send(std::string(500'000, 'x') + "\r\n");
+  EXPECT_TRUE(modest.receive().has_value());
+  EXPECT_TRUE(comes_true([&] { return counters.buffered_bytes.load() == 0; }));
+  EXPECT_EQ(counters.connections.load(), 1u);
+}
+
 TEST(NativeGateway, AClientThatReadsGetsMoreThanTheLimitOfUnsentBytes) {
   GatewayOptions options;
   options.output_bytes_max = 2u << 20;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -26,6 +27,13 @@ constexpr std::size_t read_bytes_max = 256u << 10;
 constexpr std::size_t unsent_bytes_high = 1u << 20;
 /// Buffers above this are given back when the connection rests.
 constexpr std::size_t resting_bytes_max = 16u << 10;
+/// A connection with requests under way is not read while all connections together have so much of
+/// them that the engine has not come to.
+constexpr std::size_t submitted_bytes_high = 64u << 20;
+/// Closing connections that hold less than this would help little and hit the wrong ones.
+constexpr std::size_t greedy_bytes_min = 256u << 10;
+/// After so many connections left, memory is given back to the system.
+constexpr std::size_t crowd_min = 1000;
 
 /// A peer that vanished without a word is found after two minutes. An option that cannot be set
 /// makes the connection slower to react, not wrong: failures are ignored.
@@ -75,6 +83,10 @@ void Shared::release(const std::vector<model::Release>& leases) {
     batch.requests.push_back({0, lease});
   counters.undelivered_leases_total += leases.size();
   port.submit(janitor_, std::move(batch));
+}
+
+bool Shared::has_too_much() const {
+  return counters.buffered_bytes.load() + submitted_bytes->load() > options.buffers_bytes_max;
 }
 
 void Shared::count_connection() {
@@ -147,6 +159,19 @@ void IoThread::take_inbox() {
   for (Parcel& parcel : taken_)
     parcel.session->go_on();
   taken_.clear();
+  relieve();
+}
+
+void IoThread::relieve() {
+  while (shared_.has_too_much()) {
+    const auto greedy = std::max_element(
+        sessions_.begin(), sessions_.end(), [](const auto& one, const auto& other) {
+          return one->buffered_bytes() < other->buffered_bytes();
+        });
+    if (greedy == sessions_.end() || (*greedy)->buffered_bytes() < greedy_bytes_min) return;
+    const std::shared_ptr<Session> session = *greedy;
+    session->close_greedy();
+  }
 }
 
 void IoThread::drain_all() {
@@ -171,6 +196,7 @@ void IoThread::enter(std::shared_ptr<Session> session) {
 
 void IoThread::leave(const std::shared_ptr<Session>& session) {
   sessions_.erase(session);
+  ++left_;
   shared_.uncount_connection();
 }
 
@@ -179,10 +205,22 @@ void IoThread::sweep() {
   const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
   for (const std::shared_ptr<Session>& session : sessions)
     session->sweep();
+  give_memory_back();
   sweeper_.expires_after(std::chrono::seconds(1));
   sweeper_.async_wait([this](const error_code& problem) {
     if (!problem) sweep();
   });
+}
+
+/// Once a crowd has left and it is quiet again: the allocator would keep what the crowd used, about
+/// 50 KiB each, for a next one.
+void IoThread::give_memory_back() {
+  const bool is_quiet = left_ == left_before_;
+  if (left_ >= crowd_min && is_quiet) {
+    ::malloc_trim(0);
+    left_ = 0;
+  }
+  left_before_ = left_;
 }
 
 Session::Session(Shared& shared, IoThread& thread, tcp::socket socket, std::uint64_t client_id)
@@ -248,6 +286,11 @@ void Session::close() {
   if (is_attached_) shared_.port.detach(id_);
   conversation_.abandon();
   shared_.release(conversation_.take_lost_leases());
+  conversation_.input() = Buffer();
+  conversation_.output() = Buffer();
+  writing_ = Buffer();
+  written_ = 0;
+  count_buffers();
   thread_.leave(shared_from_this());
 }
 
@@ -258,6 +301,27 @@ void Session::close_slow() {
                           unsent_bytes(),
                           shared_.options.output_bytes_max));
   close();
+}
+
+void Session::close_greedy() {
+  if (is_closed_) return;
+  shared_.counters.greedy_clients_closed_total.fetch_add(1, std::memory_order_relaxed);
+  shared_.log(fmt::format("event=greedy_client_closed buffered_bytes={} all_bytes={} limit={}",
+                          buffered_bytes(),
+                          shared_.counters.buffered_bytes.load(),
+                          shared_.options.buffers_bytes_max));
+  close();
+}
+
+std::size_t Session::buffered_bytes() const {
+  return conversation_.buffered_bytes() + writing_.capacity();
+}
+
+void Session::count_buffers() {
+  const std::size_t bytes = buffered_bytes();
+  // Of unsigned numbers: also right when it has become less.
+  shared_.counters.buffered_bytes.fetch_add(bytes - counted_bytes_);
+  counted_bytes_ = bytes;
 }
 
 void Session::sweep() {
@@ -276,6 +340,7 @@ void Session::wait_readable() {
   if (waits_readable_) return;
   waits_readable_ = true;
   if (conversation_.input().empty()) conversation_.input() = Buffer();
+  count_buffers();
   socket_.async_wait(tcp::socket::wait_read,
                      [self = shared_from_this()](const error_code& problem) {
                        self->waits_readable_ = false;
@@ -319,6 +384,7 @@ void Session::read() {
   if (problem) return close();
   shared_.counters.received_bytes_total.fetch_add(received, std::memory_order_relaxed);
   consume();
+  thread_.relieve();
   if (is_closed_ || !may_read()) return;
   if (received < room) {
     if (received < read_bytes_ / 4) read_bytes_ = std::max(read_bytes_ / 2, read_bytes_min);
@@ -332,17 +398,22 @@ void Session::read() {
 
 void Session::consume() {
   engine::RequestBatch batch = conversation_.consume();
-  if (!batch.requests.empty()) shared_.port.submit(id_, std::move(batch));
+  if (!batch.requests.empty()) {
+    batch.charge = Charge(shared_.submitted_bytes, batch.bytes.capacity());
+    shared_.port.submit(id_, std::move(batch));
+  }
   start_backups();
   flush();
 }
 
 /// Whether to go on reading; pauses when too much is outstanding or unsent, and goes on when half
-/// is done.
+/// is done. It is asked again at each reply; so what has none to expect is not paused for others.
 bool Session::may_read() {
   if (is_draining_ || conversation_.is_over()) return false;
   const std::size_t outstanding_max = shared_.options.outstanding_max;
-  const bool has_room = unsent_bytes() <= unsent_bytes_high;
+  const bool is_engine_behind = shared_.submitted_bytes->load() > submitted_bytes_high;
+  const bool has_room =
+      unsent_bytes() <= unsent_bytes_high && (!is_engine_behind || conversation_.has_only_waits());
   const std::size_t outstanding = conversation_.outstanding();
   is_paused_ = !has_room ||
                (is_paused_ ? outstanding > outstanding_max / 2 : outstanding >= outstanding_max);
@@ -350,12 +421,19 @@ bool Session::may_read() {
 }
 
 void Session::flush() {
-  if (waits_writable_) return end_if_done();
+  if (!waits_writable_) send();
+  if (is_closed_) return;
+  count_buffers();
+  end_if_done();
+}
+
+/// Writes until all is sent, or the socket has no more room.
+void Session::send() {
   for (;;) {
     if (written_ == writing_.size()) {
       writing_.clear();
       written_ = 0;
-      if (conversation_.output().empty()) break;
+      if (conversation_.output().empty()) return;
       writing_.swap(conversation_.output());
     }
     error_code problem;
@@ -365,12 +443,10 @@ void Session::flush() {
     shared_.counters.sent_bytes_total.fetch_add(sent, std::memory_order_relaxed);
     if (problem == asio::error::would_block || problem == asio::error::try_again ||
         problem == asio::error::interrupted) {
-      wait_writable();
-      break;
+      return wait_writable();
     }
     if (problem) return close();
   }
-  end_if_done();
 }
 
 /// The end of a connection that is not read any more.

@@ -44,8 +44,12 @@ class Shared {
   const GatewayOptions options;
   Facts facts;
   GatewayCounters counters;
+  /// Of requests that are submitted and not applied yet.
+  const std::shared_ptr<HeldBytes> submitted_bytes = std::make_shared<HeldBytes>(0);
   boost::asio::thread_pool blocking{1};  ///< Backups.
 
+  /// Whether connections hold more than they may together.
+  bool has_too_much() const;
   /// A connection came or is gone for good.
   void count_connection();
   void uncount_connection();
@@ -79,6 +83,8 @@ class IoThread {
   // On this thread.
   void enter(std::shared_ptr<Session> session);
   void leave(const std::shared_ptr<Session>& session);
+  /// Closes those of its sessions that hold most, while all connections hold too much together.
+  void relieve();
 
  private:
   struct Parcel {
@@ -88,6 +94,7 @@ class IoThread {
 
   void take_inbox();
   void sweep();
+  void give_memory_back();
 
   Shared& shared_;
   boost::asio::io_context context_{1};
@@ -98,6 +105,8 @@ class IoThread {
   std::vector<Parcel> inbox_;
   std::vector<Parcel> taken_;
   bool is_ending_ = false;
+  std::size_t left_ = 0;         ///< Sessions that left since memory was last given back …
+  std::size_t left_before_ = 0;  ///< … and how many that were at the last sweep.
   std::thread thread_;
 };
 
@@ -120,14 +129,19 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   void close();
   /// Once a second: frees memory that is not needed, closes clients that never spoke.
   void sweep();
+  /// What its buffers hold.
+  std::size_t buffered_bytes() const;
+  void close_greedy();
 
  private:
+  void count_buffers();
   void wait_readable();
   void wait_writable();
   void read();
   void consume();
   bool may_read();
   void flush();
+  void send();
   void end_if_done();
   void start_backups();
   std::size_t unsent_bytes() const;
@@ -142,6 +156,7 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   std::size_t written_ = 0;  ///< How much of it is sent.
   std::size_t read_bytes_;   ///< Room for the next read.
   std::uint32_t silent_seconds_ = 0;
+  std::size_t counted_bytes_ = 0;  ///< Its part of the counter of all buffers.
   bool is_attached_ = false;
   bool is_closed_ = false;
   bool is_draining_ = false;
