@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -87,6 +88,7 @@ class Process {
 
  private:
   void announce();
+  std::uint32_t connections_max() const;
   void warn_of_wide_permissions();
   void on_progress(const journal::ScanProgress& progress);
   ExitCode fail(const Ending& ending);
@@ -102,6 +104,7 @@ class Process {
   Logger logger_;
   Notifier notifier_;
   std::unique_ptr<Wiring> wiring_;
+  std::uint64_t descriptors_ = 0;  // How many this process may have open; 0: not known.
   std::chrono::steady_clock::time_point progress_logged_ = std::chrono::steady_clock::now();
   std::mutex failure_mutex_;
   std::optional<Error> failure_;
@@ -140,7 +143,7 @@ ExitCode Process::run() {
                 "durability",
                 {{"sync", text(config_.sync)}, {"meaning", durability_meaning(config_.sync)}});
 
-  const auto listening = wiring_->listen(options_.version);
+  const auto listening = wiring_->listen(options_.version, connections_max());
   if (!listening) {
     wiring_->stop_gateway(Duration(0));
     wiring_->stop_engine();
@@ -154,13 +157,13 @@ ExitCode Process::run() {
 void Process::announce() {
   umask(077);  // Before the first file or socket is made.
   keep_large_blocks();
-  const std::uint64_t descriptors = raise_descriptor_limit();
+  descriptors_ = raise_descriptor_limit();
   logger_.event(LogLevel::info,
                 "starting",
                 {{"version", options_.version},
                  {"pid", getpid()},
                  {"data", config_.data},
-                 {"descriptors_max", descriptors}});
+                 {"descriptors_max", descriptors_}});
   for (const Setting& setting : settings()) {
     logger_.event(LogLevel::debug,
                   "setting",
@@ -171,16 +174,27 @@ void Process::announce() {
   for (const std::string& warning : options_.loaded.warnings) {
     logger_.event(LogLevel::warn, "configuration", {{"text", warning}});
   }
-  if (descriptors != 0 && descriptors < config_.connections_max + descriptors_reserved) {
+  if (connections_max() < config_.connections_max) {
     logger_.event(LogLevel::warn,
                   "few_descriptors",
                   {{"text",
                     fmt::format("this process may open {} files, fewer than connections_max = {} "
-                                "needs; raise the limit (LimitNOFILE=, ulimit -Hn) or lower "
-                                "connections_max",
-                                descriptors,
-                                config_.connections_max)}});
+                                "needs: it takes {} connections; raise the limit (LimitNOFILE=, "
+                                "ulimit -Hn) or lower connections_max",
+                                descriptors_,
+                                config_.connections_max,
+                                connections_max())}});
   }
+}
+
+// Connections must not take the descriptors that the journal needs for its next segment: the server
+// would end with a disk failure.
+std::uint32_t Process::connections_max() const {
+  if (descriptors_ == 0 || descriptors_ >= config_.connections_max + descriptors_reserved) {
+    return config_.connections_max;
+  }
+  const std::uint64_t left = descriptors_ - std::min(descriptors_, descriptors_reserved);
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(left, 1));
 }
 
 void Process::warn_of_wide_permissions() {

@@ -88,7 +88,8 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
 }
 
-tl::expected<std::string, Ending> Wiring::listen(const std::string& version) {
+tl::expected<std::string, Ending> Wiring::listen(const std::string& version,
+                                                 std::uint32_t connections_max) {
   const Config& config = impl_->config;
   native::GatewayOptions options;
   options.limits = config.limits;
@@ -96,7 +97,7 @@ tl::expected<std::string, Ending> Wiring::listen(const std::string& version) {
   options.facts.data_directory = config.data;
   options.facts.sync = text(config.sync);
   options.io_threads = config.io_threads;
-  options.connections_max = config.connections_max;
+  options.connections_max = connections_max;
   options.outstanding_max = config.pipeline_max;
   options.output_bytes_max = config.output_bytes_max;
   options.buffers_bytes_max = config.buffers_bytes_max;

@@ -37,7 +37,8 @@ class Wiring {
   Wiring& operator=(const Wiring&) = delete;
 
   /// Starts to accept clients; returns the address with the real port.
-  tl::expected<std::string, Ending> listen(const std::string& version);
+  tl::expected<std::string, Ending> listen(const std::string& version,
+                                           std::uint32_t connections_max);
 
   /// The core's figures, asked through the port like any client would.
   model::Stats stats();
