@@ -133,13 +133,14 @@ def as_dict(reply):
 
 
 class Server:
-    """`sluice serve` on a free port. Its directory is removed with it unless one was given."""
+    """`sluice serve` on a free port. Its directory is removed with it unless one was given. `launcher`: the
+    words of a command that becomes the server, such as `prlimit --nofile=100`."""
 
-    def __init__(self, directory=None, options=(), environment=None, start=True):
+    def __init__(self, directory=None, options=(), environment=None, start=True, launcher=()):
         self.own = directory is None
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="sluice-test-"))
         self.options, self.environment = [str(option) for option in options], environment or {}
-        self.process, self.port, self.lines = None, None, []
+        self.launcher, self.process, self.port, self.lines = list(launcher), None, None, []
         if start:
             self.start()
 
@@ -155,7 +156,7 @@ class Server:
         """Starts the process without waiting for it to listen."""
         command = [str(BINARY), "serve", "--data", str(self.directory / "data"), "--resp", "127.0.0.1:0"]
         self.lines, self.port, self.listening = [], None, threading.Event()
-        self.process = subprocess.Popen(command + self.options, stdout=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen(self.launcher + command + self.options, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         env={**OUTSIDE, **self.environment})
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
