@@ -1,241 +1,193 @@
 #!/usr/bin/env python3
 """kill -9 under load, again and again on one data directory, and in the end nothing acknowledged is lost.
 
-    crash_test.py [--cycles 100] [--seed N]
+    crash_test.py [--cycles 300] [--seed N]
 
-Each cycle starts the server, lets producers and workers loose, and kills it after 5 to 300 ms. Every tenth
-cycle ends with SIGTERM instead (exit code 0); some are killed while they start; some see a second server
-try the same directory. Segments are tiny and a third of the jobs stay for long, so that cleaning copies
-and unlinks all the time. What was asked and answered is kept in ledger.py, which judges: no acknowledged
-push lost, no acknowledged ack delivered again, no two acks OK for a job, tokens that only grow, nothing
-delivered that nobody pushed, nothing delivered twice without a reason, one job per unique key.
+Each cycle starts the server, lets producers and workers loose, and ends it: by kill -9 after 5 to 300 ms, by kill -9
+at a named point of the journal's work (POINTS), by SIGSTOP and kill, or by SIGTERM. Before some the server is killed
+at a point of its recovery. Some go on after a SIGSTOP of up to 150 ms; some see a second server try the same
+directory. Segments are tiny and a third of the jobs stay for long, so that cleaning copies and unlinks all the
+time. What was asked and answered is judged by ledger.py.
 """
 import argparse
 import collections
-import os
+import json
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import BINARY, Closed, Server, as_dict  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"))
+from faults import Faults  # noqa: E402
+from harness import BINARY, Server  # noqa: E402
 from ledger import Ledger  # noqa: E402
+from load import LONG_QUEUE, SHORT_QUEUES, Load  # noqa: E402
 
-SHORT_QUEUES, LONG_QUEUE = ("mail", "pdf", "card"), "archive"
-LONG_JOBS_MAX = 15_000
-GONE = (Closed, OSError, ValueError)  # ValueError: the kill closed the file under the reader
-
-
-class Load:
-    """The clients of one cycle. What has to outlive it: unanswered pushes and leases held."""
-
-    def __init__(self, ledger, seed):
-        self.ledger, self.random = ledger, random.Random(seed)
-        self.next_uid, self.unanswered, self.held = 1, [], []
-        self.lock = threading.Lock()
-        self.cycle, self.filler = 0, os.urandom(64 << 10)
-
-    def run(self, server, cycle):
-        """Starts the threads; they end when the server does."""
-        self.cycle, self.stopping = cycle, False
-        roles = (self.produce, self.produce, self.work, self.work, self.tidy_up)
-        clients = [server.client(timeout=20) for _ in roles]
-        self.threads = [threading.Thread(target=self.guarded, args=(role, client, self.random.getrandbits(64)))
-                        for role, client in zip(roles, clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def guarded(self, role, client, seed):
-        try:
-            role(client, random.Random(seed))
-        except GONE as error:
-            if isinstance(error, TimeoutError):
-                self.ledger.violate(f"a client waited 20 s for a reply in cycle {self.cycle} ({role.__name__})")
-        finally:
-            client.close()
-
-    def join(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
-
-    # -- Producers. ----------------------------------------------------------------------------------
-
-    def new_push(self, rng, last_id):
-        with self.lock:
-            uid, self.next_uid = self.next_uid, self.next_uid + 1
-        is_long = rng.random() < 0.3
-        queue = LONG_QUEUE if is_long else rng.choice(SHORT_QUEUES)
-        size = rng.choice((0, 20, 100, 100, 300, 1000)) if rng.random() < 0.98 else rng.randrange(64 << 10)
-        words = ["PUSH", queue, "step", Ledger.payload(uid, self.filler[:size]), "ATTEMPTS", "60000"]
-        if not is_long:
-            words += rng.choice(([],) * 4 + (["PRIORITY", rng.randrange(4)], ["DELAY", rng.randrange(1, 300)],
-                                             ["UNIQUE", f"u{uid}", "WINDOW", "1h"],
-                                             ["AFTER", last_id] if last_id else []))
-        return uid, queue, words
-
-    def produce(self, client, rng):
-        last_id = None
-        with self.lock:
-            again, self.unanswered = self.unanswered, []
-        while not self.stopping:
-            batch = again[:32] or [self.new_push(rng, last_id) for _ in range(rng.choice((1, 1, 8, 32)))]
-            del again[:32]
-            for uid, queue, _ in batch:
-                self.ledger.push_begins(uid, queue)
-            answered = 0
-            try:
-                client.send(*[words for _, _, words in batch])
-                for uid, _, _ in batch:
-                    reply = client.receive()
-                    self.ledger.push_answered(uid, reply)
-                    answered += 1
-                    last_id = reply if isinstance(reply, bytes) else last_id
-            finally:
-                with self.lock:  # only what has a unique key may be pushed again without harm
-                    self.unanswered += [push for push in batch[answered:] + again if "UNIQUE" in push[2]]
-
-    # -- Workers. ------------------------------------------------------------------------------------
-
-    def pull(self, client, rng, *queues):
-        lease, asked = rng.choice((0.05, 10.0, 10.0, 10.0)), time.monotonic()
-        jobs = client("PULL", *queues, "COUNT", rng.choice((1, 8, 32)), "WAIT", "20ms",
-                      "LEASE", int(lease * 1000), "AS", threading.current_thread().name)
-        found = [self.ledger.delivered(as_dict(job), self.cycle, asked, lease) for job in jobs or []]
-        return [delivery for delivery in found if delivery]
-
-    def work(self, client, rng):
-        with self.lock:
-            carried, self.held = self.held[:50], self.held[50:]
-        self.finish(client, rng, carried)  # leases from before the restart
-        while not self.stopping:
-            queues = list(SHORT_QUEUES)
-            rng.shuffle(queues)
-            deliveries = self.pull(client, rng, *queues)
-            if rng.random() < 0.1:
-                with self.lock:  # keeps them running: acked in a later cycle, or left to their lease
-                    self.held += deliveries
-            else:
-                self.finish(client, rng, deliveries)
-
-    def tidy_up(self, client, rng):
-        """Keeps the long queue from growing without end, from its old end."""
-        while not self.stopping:
-            if client.queue(LONG_QUEUE)["ready"] > LONG_JOBS_MAX:
-                self.finish(client, rng, self.pull(client, rng, LONG_QUEUE))
-            else:
-                client("PULL", "nothing-ever", "WAIT", "30ms")
-
-    def finish(self, client, rng, deliveries, always_ack=False):
-        """Acks most of them, and fails, releases or forgets the others."""
-        sent = collections.deque()
-        for delivery in deliveries:
-            what = rng.random()
-            if what < 0.8 or always_ack:
-                self.ledger.ack_begins(delivery)
-                sent.append((delivery, "ack", ("ACK", delivery.id, delivery.token)))
-            elif what < 0.88:
-                delivery.ending = "failed"
-                sent.append((delivery, "", ("FAIL", delivery.id, delivery.token, "no luck", "RETRY", rng.randrange(20))))
-            elif what < 0.93:
-                delivery.ending = "released"
-                sent.append((delivery, "", ("RELEASE", delivery.id, delivery.token)))
-            elif what < 0.96:
-                delivery.lease_seconds = 0.03
-                sent.append((delivery, "", ("EXTEND", delivery.id, delivery.token, "30ms")))
-        if not sent:
-            return
-        client.send(*[words for _, _, words in sent])
-        for delivery, kind, _ in sent:
-            reply = client.receive()
-            if kind == "ack":
-                self.ledger.ack_answered(delivery, reply, self.cycle)
-
-    def drain(self, client):
-        """Pulls and acks until nothing is left in any queue."""
-        rng, deadline = random.Random(1), time.monotonic() + 120
-        while time.monotonic() < deadline:
-            deliveries = self.pull(client, rng, *SHORT_QUEUES, LONG_QUEUE)
-            self.finish(client, rng, deliveries, always_ack=True)
-            if not deliveries:
-                left = {}
-                for queue in (*SHORT_QUEUES, LONG_QUEUE):
-                    counts = client.queue(queue)
-                    left.update({f"{queue} {state}": counts[state] for state in
-                                 ("ready", "leased", "retry", "scheduled", "waiting") if counts[state]})
-                if not left:
-                    return
-        self.ledger.violate(f"not drained after 120 s: {left}")
+SEGMENT, NEW_SEGMENT, DIRECTORY = ".seg", "recovery.tmp", "/data"
+# Where the process dies: the system call, on which file, and at which moment of it. While it serves …
+POINTS = {
+    "journal.before_write": ("pwrite", SEGMENT, "kill before"),
+    "journal.mid_write": ("pwrite", SEGMENT, "kill middle"),
+    "journal.after_write": ("pwrite", SEGMENT, "kill after"),
+    "journal.before_sync": ("fdatasync", SEGMENT, "kill before"),
+    "journal.after_sync": ("fdatasync", SEGMENT, "kill after"),
+    "roll.before_create": ("create", SEGMENT, "kill before"),
+    "roll.after_create": ("create", SEGMENT, "kill after"),
+    "roll.after_allocate": ("fallocate", SEGMENT, "kill after"),
+    "roll.after_directory_sync": ("fsync", DIRECTORY, "kill after"),
+    "cleaning.before_unlink": ("unlinkat", SEGMENT, "kill before"),
+    "cleaning.after_unlink": ("unlinkat", SEGMENT, "kill after"),
+    "reply.before_send": ("send", "", "kill before"),
+    "reply.mid_send": ("send", "", "kill middle"),
+}
+# … while it recovers, …
+START_POINTS = {
+    "recovery.before_read": ("pread", SEGMENT, "kill before"),
+    "recovery.before_unlink": ("unlinkat", DIRECTORY, "kill before"),
+    "recovery.after_unlink": ("unlinkat", DIRECTORY, "kill after"),
+    "recovery.after_create": ("create", NEW_SEGMENT, "kill after"),
+    "recovery.mid_write": ("pwrite", NEW_SEGMENT, "kill middle"),
+    "recovery.after_write": ("pwrite", NEW_SEGMENT, "kill after"),
+    "recovery.after_sync": ("fdatasync", NEW_SEGMENT, "kill after"),
+    "recovery.before_rename": ("renameat", NEW_SEGMENT, "kill before"),
+    "recovery.after_rename": ("renameat", NEW_SEGMENT, "kill after"),
+    "recovery.before_cut": ("ftruncate", SEGMENT, "kill before"),
+    "recovery.after_cut": ("ftruncate", SEGMENT, "kill after"),
+    "epoch.mid_write": ("pwrite", SEGMENT, "kill middle"),
+    "epoch.before_sync": ("fdatasync", SEGMENT, "kill before"),
+    "epoch.after_sync": ("fdatasync", SEGMENT, "kill after"),
+}
+# … and after SIGTERM.
+STOP_POINTS = {
+    "stop.mid_write": ("pwrite", SEGMENT, "kill middle"),
+    "stop.before_sync": ("fdatasync", SEGMENT, "kill before"),
+    "stop.after_sync": ("fdatasync", SEGMENT, "kill after"),
+}
+# A point is the nth such call after the load began, up to here.
+SERVE_NTH_MAX = {"pwrite": 60, "fdatasync": 40, "send": 60, "create": 2, "fallocate": 2, "fsync": 2, "unlinkat": 2}
+EVERY_POINT_CYCLES = 300  # so many reach every point
+KILLED = -signal.SIGKILL
 
 
 class Crash:
     def __init__(self, cycles, seed):
         self.cycles, self.seed, self.random = cycles, seed, random.Random(seed)
-        self.ledger = Ledger()
+        self.ledger, self.faults = Ledger(), Faults()
         self.load = Load(self.ledger, seed)
         self.folder = tempfile.mkdtemp(prefix="sluice-crash-")
-        self.server = Server(directory=self.folder, start=False)
+        self.server = Server(directory=self.folder, start=False, environment=self.faults.environment)
         self.start_seconds, self.counts = [], collections.Counter()
+        self.kills = collections.Counter(dict.fromkeys((*POINTS, *START_POINTS, *STOP_POINTS), 0))
 
-    def start(self):
+    # -- The server's life. --------------------------------------------------------------------------
+
+    def arm(self, points, nth_max):
+        """Arms a point: every other time one that has struck least so far."""
+        names = self.random.sample(sorted(points), len(points))
+        name = min(names, key=self.kills.get) if self.random.random() < 0.5 else names[0]
+        kind, path, action = points[name]
+        self.faults.arm(kind, self.random.randint(1, nth_max.get(kind, 1)), action, path=path)
+        return name
+
+    def start(self, is_killed=False):
+        """Starts the server, after a kill at one of the points of its start if there is one on the way."""
         size = self.random.choice(("4KiB", "16KiB", "64KiB", "64KiB", "1MiB"))
         self.server.options = ["--segment-bytes", size]
+        for _ in range(self.random.choice((1, 1, 2, 3)) if is_killed else 0):
+            name = self.arm(START_POINTS, {"pread": 6, "pwrite": 2})
+            self.ledger.server_starts()
+            self.server.spawn().listening.wait()
+            if self.server.port is not None:
+                return self.faults.disarm()  # This start had no such call.
+            self.died(name, self.server.wait_exit())
+        self.faults.disarm()
+        self.ledger.server_starts()
         before = time.monotonic()
         self.server.start()
         self.start_seconds.append(time.monotonic() - before)
-        self.ledger.next_cycle()
 
-    def kill_at_start(self):
-        self.server.spawn()
-        time.sleep(self.random.uniform(0, 0.03))  # the moment of the crash, not a synchronisation
+    def died(self, name, code):
+        self.ledger.server_ended()
+        self.kills[name] += 1
+        if code != KILLED:
+            self.ledger.violate("exit code", f"ended with {code} at {name}\n{self.server.output()}")
+
+    def kill(self, name="random"):
         self.server.kill()
-        self.counts["kills while starting"] += 1
+        self.died(name, KILLED)
+
+    def kill_at(self, name, seconds):
+        """Waits for the kill at a point; kills it anyway if its load does not get there in this time."""
+        try:
+            self.died(name, self.server.wait_exit(seconds))
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def terminate(self):
+        self.load.stopping = True
+        name = self.arm(STOP_POINTS, {"pwrite": 2, "fdatasync": 2}) if self.random.random() < 0.5 else None
+        code = self.server.terminate()
+        if name and code == KILLED:
+            return self.died(name, code)
+        self.ledger.server_ended()
+        self.counts["SIGTERM"] += 1
+        if code != 0:
+            self.ledger.violate("exit code", f"SIGTERM: exit code {code}\n{self.server.output()}")
+
+    # -- A cycle. ------------------------------------------------------------------------------------
 
     def second_server(self):
         second = Server(directory=self.folder, start=False).spawn()
         code = second.wait_exit()
         self.counts["second servers refused"] += 1
         if code == 0 or second.port is not None:
-            self.ledger.violate(f"a second server started on the same directory (exit {code})")
+            self.ledger.violate("two servers", f"a second one started on the same directory (exit {code})")
+
+    def pause(self):
+        """Time passes for everybody but the server."""
+        self.server.process.send_signal(signal.SIGSTOP)
+        time.sleep(self.random.uniform(0.01, 0.15))
+        self.counts["SIGSTOP"] += 1
 
     def cycle(self, number):
-        if number % 7 == 3:
-            self.kill_at_start()
-        self.start()
+        self.start(is_killed=number % 3 == 0)
         if number == 1:
             with self.server.client() as client:
                 for queue in (*SHORT_QUEUES, LONG_QUEUE):
                     client("QUEUE", "SET", queue, "keep", "50ms")
-        self.load.run(self.server, number)
+        self.load.run(self.server)
         if number % 10 == 5:
             self.second_server()
-        time.sleep(self.random.uniform(0.005, 0.3))  # when the crash comes, not a synchronisation
-        if number % 10 == 0:
-            self.load.stopping = True
-            code = self.server.terminate()
-            self.counts["SIGTERM"] += 1
-            if code != 0:
-                self.ledger.violate(f"SIGTERM: exit code {code} in cycle {number}\n{self.server.output()}")
+        if number % 10 == 7:
+            self.pause()
+            self.server.process.send_signal(signal.SIGCONT)
+        seconds = self.random.uniform(0.005, 0.3)  # when the crash comes, not a synchronisation
+        if number % 2 == 0:
+            self.kill_at(self.arm(POINTS, SERVE_NTH_MAX), seconds)
+        elif number % 10 == 9:
+            time.sleep(seconds)
+            self.terminate()
         else:
-            self.server.kill()
-            self.counts["kill -9"] += 1
+            time.sleep(seconds)
+            if number % 20 == 3:
+                self.pause()
+            self.kill("stopped" if number % 20 == 3 else "random")
         self.load.join()
 
     def finish(self):
         self.start()
-        self.load.cycle = self.cycles + 1
         with self.server.client(timeout=60) as client:
             self.load.drain(client)
         self.server.terminate()
         check = subprocess.run([BINARY, "check", self.folder + "/data"], capture_output=True, text=True,
                                timeout=60, stdin=subprocess.DEVNULL)
         if check.returncode != 0:
-            self.ledger.violate(f"sluice check finds fault:\n{check.stdout}{check.stderr}")
+            self.ledger.violate("check", f"sluice check finds fault:\n{check.stdout}{check.stderr}")
 
     def run(self):
         began = time.monotonic()
@@ -247,34 +199,48 @@ class Crash:
             if not self.ledger.violations:
                 self.finish()
                 self.ledger.judge()
+            if self.cycles >= EVERY_POINT_CYCLES and 0 in self.kills.values():
+                self.ledger.violate("test", f"points that were never reached: {self.kills}")
         except AssertionError as error:
-            self.ledger.violate(str(error))
+            self.ledger.violate("server", str(error))
         finally:
             if self.server.process:
                 self.server.process.kill()
                 self.server.wait_exit()
+            self.load.join()
+            self.faults.close()
         return self.report(time.monotonic() - began)
+
+    def keep(self):
+        """Moves the data directory to the build's."""
+        kept = BINARY.parent / f"crash-{self.seed}"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(self.folder, kept)
+        return kept
 
     def report(self, seconds):
         starts = sorted(self.start_seconds)
         print(f"crash: {self.cycles} cycles in {seconds:.0f} s, seed {self.seed}; start took "
               f"{starts[len(starts) // 2] * 1000:.0f} ms (median), {starts[-1] * 1000:.0f} ms (longest)")
-        for name, count in sorted({**self.counts, **self.ledger.counts}.items()):
-            print(f"  {name:<50} {count:>9,}")
-        if not self.ledger.violations:
+        kills = {f"kill -9: {name}": count for name, count in self.kills.items()}
+        counts = {"kill_cycles": sum(self.kills.values()), **kills, **self.counts, **self.ledger.counts}
+        for name, count in sorted(counts.items()):
+            print(f"  {name:<62} {count:>9,}")
+        violations = self.ledger.violations
+        for verdict, what in violations[:20]:
+            print("VIOLATION", f"{verdict}: {what}")
+        if violations:
+            print(f"{len(violations)} violations; again with: ./dev crash --cycles {self.cycles} "
+                  f"--seed {self.seed}\nthe data directory is kept: {self.keep()}")
+        else:
             shutil.rmtree(self.folder)
-            print("  acknowledged and lost, acked twice, unexplained        0")
-            return 0
-        for violation in self.ledger.violations[:20]:
-            print("VIOLATION", violation)
-        print(f"{len(self.ledger.violations)} violations; again with: ./dev crash --cycles {self.cycles} "
-              f"--seed {self.seed}\nthe data directory is kept: {self.folder}")
-        return 1
+        print("ledger:", json.dumps({"tool": "crash", "counts": counts, "failures": len(violations)}))
+        return 1 if violations else 0
 
 
 def main():
     parser = argparse.ArgumentParser(description="kill -9 the server under load, again and again")
-    parser.add_argument("--cycles", type=int, default=100)
+    parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     options = parser.parse_args()
     sys.exit(Crash(options.cycles, options.seed).run())
