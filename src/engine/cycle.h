@@ -143,9 +143,9 @@ class Cycle final : private core::RecordReader {
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;  ///< Why pushes are refused.
   std::uint64_t push_room_ = ~std::uint64_t{0};
-  std::size_t under_way_bytes_ = 0;  ///< Of the batch that the committer has.
-  Position written_end_;             ///< Behind the last batch that write() returned for.
-  std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
+  std::size_t under_way_bytes_ = 0;     ///< Of the batch that the committer has.
+  Position written_end_;                ///< Behind the last batch that write() returned for.
+  std::optional<Time> dirty_since_;     ///< Since when something is appended and not synced.
   std::optional<Time> unmarked_since_;  ///< The last write; none: marked since, or nothing written.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
