@@ -144,6 +144,7 @@ Job Reference::new_job(const model::Push& push,
 }
 
 void Reference::handle(const model::Pull& pull) {
+  serve_waiting();  // Those who wait come first.
   for (const ByteView name : *pull.queues) {
     if (find_queue(name) == nullptr && queues_.size() >= limits_.queues_max) {
       return refuse(ErrorCode::busy);
@@ -339,8 +340,12 @@ void Reference::handle(const model::ListJobs& list) {
   auto jobs = std::make_unique<model::JobList>();
   bool is_behind_cursor = list.cursor.value == 0;
   for (const Job* job : listed(list.queue)) {
-    if (list.state && job->state != *list.state) continue;
-    if (is_behind_cursor && jobs->jobs.size() < list.count) jobs->jobs.push_back(*info(*job));
+    const bool is_wanted = !list.state || job->state == *list.state;
+    // Pinned jobs share a list, so one of another final state is a place to go on from.
+    const bool is_in_walk = is_wanted || (is_pinned(*job) && model::is_final(*list.state));
+    if (!is_in_walk) continue;
+    const bool has_room = jobs->jobs.size() < list.count;
+    if (is_behind_cursor && is_wanted && has_room) jobs->jobs.push_back(*info(*job));
     is_behind_cursor = is_behind_cursor || job->id == list.cursor;
   }
   if (!is_behind_cursor) return refuse(ErrorCode::no_job);

@@ -65,6 +65,9 @@ struct Job {
   Position ready_since;  ///< The frame without which it would not be ready; zero: its push's.
 };
 
+/// A finished job that said itself how long it is kept; keep_max does not count it.
+bool is_pinned(const Job& job);
+
 struct Queue {
   std::string name;
   model::QueuePolicy policy;
@@ -191,6 +194,7 @@ class Reference {
   void release_key(const Job& job);
   void remove(model::JobId id);
   bool deliver(const Pull& pull);
+  void serve_waiting();
   void fire(Job& job);
   std::vector<Job*> next_due(bool is_wall);
   bool answer_overdue_wait();

@@ -13,12 +13,11 @@ bool runs_before(const Job& a, const Job& b) {
   return std::make_tuple(-int{a.priority}, a.place) < std::make_tuple(-int{b.priority}, b.place);
 }
 
-/// A finished job that said itself how long it is kept; keep_max does not count it.
+}  // namespace
+
 bool is_pinned(const Job& job) {
   return model::is_final(job.state) && job.state != JobState::dead && job.keep.has_value();
 }
-
-}  // namespace
 
 // -- Looking for things. -------------------------------------------------------------------------
 
@@ -56,16 +55,18 @@ Queue& Reference::queue_of(ByteView name) {
   return queues_.back();
 }
 
-/// The jobs of a queue in the order in which LIST shows them.
+/// The jobs of a queue in the order in which LIST shows them: state by state, pinned ones last.
 std::vector<Job*> Reference::listed(ByteView queue) {
   std::vector<Job*> found;
   for (Job& job : jobs_) {
     if (job.queue == queue) found.push_back(&job);
   }
   std::sort(found.begin(), found.end(), [](const Job* a, const Job* b) {
+    if (is_pinned(*a) || is_pinned(*b)) {
+      return std::make_tuple(is_pinned(*a), a->place) < std::make_tuple(is_pinned(*b), b->place);
+    }
     if (a->state != b->state) return a->state < b->state;
-    if (a->state == JobState::ready) return runs_before(*a, *b);
-    return std::make_tuple(is_pinned(*a), a->place) < std::make_tuple(is_pinned(*b), b->place);
+    return a->state == JobState::ready ? runs_before(*a, *b) : a->place < b->place;
   });
   return found;
 }
@@ -80,10 +81,6 @@ std::vector<Job*> Reference::removable(ByteView queue) {
   };
   std::stable_sort(
       found.begin(), found.end(), [&](const Job* a, const Job* b) { return rank(a) < rank(b); });
-  const auto pinned = [&](const Job* job) { return rank(job) == 2; };
-  const auto begin = std::find_if(found.begin(), found.end(), pinned);
-  const auto end = std::find_if_not(begin, found.end(), pinned);
-  std::sort(begin, end, [](const Job* a, const Job* b) { return a->place < b->place; });
   return found;
 }
 
@@ -332,6 +329,10 @@ bool Reference::deliver(const Pull& pull) {
 /// Queue by queue, in the order in which they got something; in each the pulls as they came.
 void Reference::dispatch(Now now, Position frame) {
   begin(now, frame);
+  serve_waiting();
+}
+
+void Reference::serve_waiting() {
   for (const std::string& name : std::exchange(signalled_, {})) {
     for (;;) {
       const Queue* queue = find_queue(name);
