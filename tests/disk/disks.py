@@ -22,7 +22,7 @@ import tempfile
 
 SKIPPED = 77
 LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_PDEATHSIG = 0x20000, 0x4000, 1 << 18, 1
+CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH, PR_SET_PDEATHSIG = 0x20000, 0x4000, 1 << 18, 2, 1
 LOOP_GET_FREE, LOOP_CONFIGURE, LOOP_AUTOCLEAR, BLKFLSBUF = 0x4C82, 0x4C0A, 4, 0x1261
 # mkfs.xfs refuses small file systems unless it is told that it runs in xfs's own test suite.
 SMALL_XFS = {"TEST_DIR": "1", "TEST_DEV": "1", "QA_CHECK_FS": "1"}
@@ -123,11 +123,19 @@ class Workshop:
             skip(f"no mount namespace of its own: {error}")
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-disk-", dir=base))
-        self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.stack.callback(self._remove_folder)
         return self
 
     def __exit__(self, *_):
         self.stack.close()
+
+    def _remove_folder(self):
+        """First what a worker that was killed has left mounted in it."""
+        for line in reversed(open("/proc/self/mountinfo").readlines()):
+            place = line.split()[4]
+            if place.startswith(str(self.folder) + "/"):
+                LIBC.umount2(place.encode(), MNT_DETACH)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _check_machine(self):
         if os.geteuid() != 0:
@@ -176,6 +184,6 @@ class Workshop:
             try:
                 yield folder
             finally:
-                LIBC.umount2(str(folder).encode(), 2)  # MNT_DETACH: the disk may fail to take what is left
+                LIBC.umount2(str(folder).encode(), MNT_DETACH)  # the disk may fail to take what is left
         finally:
             loop.close()

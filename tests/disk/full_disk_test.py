@@ -168,7 +168,7 @@ class FullDisk(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(warnings="ignore", exit=False).result
+    result = unittest.main(warnings="ignore", exit=False, failfast=True).result
     failures = len(result.failures) + len(result.errors)
     print("ledger:", json.dumps({"tool": "full-disk", "counts": COUNTS, "failures": failures}))
     sys.exit(1 if failures else 0)
