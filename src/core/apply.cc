@@ -394,16 +394,20 @@ void Core::lease_job(Slot slot,
                                            .headers = {}});
 }
 
-Result<Slot> Core::leased(model::JobId id, model::LeaseToken token) {
+Result<Slot> Core::leased(model::JobId id, model::LeaseToken token, Now now) {
   const Slot slot = jobs_.find(id);
   if (slot == no_slot) {
     return fail(ErrorCode::no_job,
                 "there is no job " + id_text(id) + "; it never was, or finished and is not kept");
   }
   const Job& job = jobs_[slot];
-  if (job.state == JobState::leased && job.order == token.value) return slot;
+  const bool is_current = job.state == JobState::leased && job.order == token.value;
+  // A lease is over at its end, not when its timer gets its turn behind commands that came late.
+  if (is_current && job.due > now.time - one_tick) return slot;
   std::string why = "job " + id_text(id);
-  if (job.state == JobState::leased) {
+  if (is_current) {
+    why += " is about to be ready: this lease has ended";
+  } else if (job.state == JobState::leased) {
     why += " has a newer lease: this one expired or was given up";
   } else if (job.state == JobState::cancelled) {
     why += " was cancelled";
@@ -418,7 +422,7 @@ void Core::handle(const model::Ack& ack, model::Ticket ticket, Now now, Output& 
     return refuse(
         ticket, check_size("result", ack.result.size(), limits_.payload_bytes_max).error(), out);
   }
-  const Result<Slot> slot = leased(ack.id, ack.token);
+  const Result<Slot> slot = leased(ack.id, ack.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   ++queues_[jobs_[*slot].queue]->succeeded_total;
   JobChanged changed = change(*slot, JobState::succeeded, now);
@@ -429,7 +433,7 @@ void Core::handle(const model::Ack& ack, model::Ticket ticket, Now now, Output& 
 }
 
 void Core::handle(const model::Fail& failed, model::Ticket ticket, Now now, Output& out) {
-  const Result<Slot> slot = leased(failed.id, failed.token);
+  const Result<Slot> slot = leased(failed.id, failed.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   const ByteView message = failed.message.substr(0, model::note_bytes_max);
   ++queues_[jobs_[*slot].queue]->failed_total;
@@ -442,7 +446,7 @@ void Core::handle(const model::Fail& failed, model::Ticket ticket, Now now, Outp
 }
 
 void Core::handle(const model::Release& release, model::Ticket ticket, Now now, Output& out) {
-  const Result<Slot> slot = leased(release.id, release.token);
+  const Result<Slot> slot = leased(release.id, release.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   Job& job = jobs_[*slot];
   // The attempt is given back: releasing is not failing.
@@ -462,7 +466,7 @@ void Core::handle(const model::Release& release, model::Ticket ticket, Now now, 
 }
 
 void Core::handle(const model::Extend& extend, model::Ticket ticket, Now now, Output& out) {
-  const Result<Slot> slot = leased(extend.id, extend.token);
+  const Result<Slot> slot = leased(extend.id, extend.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   Job& job = jobs_[*slot];
   JobChanged changed = change(*slot, JobState::leased, now);
@@ -477,8 +481,8 @@ void Core::handle(const model::Extend& extend, model::Ticket ticket, Now now, Ou
   reply(ticket, model::Extended{job.due}, out);
 }
 
-void Core::handle(const model::Progress& progress, model::Ticket ticket, Now, Output& out) {
-  const Result<Slot> slot = leased(progress.id, progress.token);
+void Core::handle(const model::Progress& progress, model::Ticket ticket, Now now, Output& out) {
+  const Result<Slot> slot = leased(progress.id, progress.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   Details& details = jobs_.details(*slot);
   details.progress_percent = progress.percent;

@@ -150,7 +150,7 @@ class Core {
                  Output& out,
                  model::Delivered& delivered);
   /// The leased job of this token, or the error that says why not.
-  Result<Slot> leased(model::JobId id, model::LeaseToken token);
+  Result<Slot> leased(model::JobId id, model::LeaseToken token, Now now);
 
   // lifecycle.cc: the only places where a job changes state.
   void transition(Slot slot, JobChanged& changed, Output& out);

@@ -20,6 +20,11 @@ using Slot = std::uint32_t;
 inline constexpr Slot no_slot = 0xFFFF'FFFF;
 inline constexpr std::uint32_t no_details = 0xFFFF'FFFF;
 
+/// The resolution of journal time. A deadline is counted from the beginning of its millisecond; so
+/// it is over when the millisecond it falls into is. Otherwise a lease of 50 ms could end
+/// after 49.1 ms (RELIABILITY T1).
+inline constexpr Duration one_tick{1};
+
 struct Job {
   model::JobId id;
   Position home;  ///< Of its last whole record; cleaning moves it.

@@ -22,9 +22,6 @@ std::uint32_t max_attempts(const Details* details, const Queue& queue) {
                                                      : queue.policy.max_attempts;
 }
 
-/// The resolution of journal time.
-constexpr Duration one_tick{1};
-
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
 bool is_wall_timed(const Job& job, const Details* details) {
   return job.state == JobState::scheduled && details != nullptr && details->at &&
@@ -381,8 +378,6 @@ void Core::remove_job(Slot slot, Output& out) {
 bool Core::tick(Now now, std::size_t& steps, Output& out) {
   time_ = std::max(time_, now.time);
   now.time = time_;
-  // A deadline is counted from the beginning of its millisecond; so it is over when the millisecond
-  // it falls into is. Otherwise a lease of 50 ms could end after 49.1 ms (RELIABILITY T1).
   const Time passed = now.time - one_tick;
   const std::int64_t wall = now.wall.time_since_epoch().count();
   if (wall < wall_timers_.elapsed()) wall_timers_.rewind(wall);

@@ -205,6 +205,24 @@ TEST_F(EngineTest, ALeaseSurvivesARestartWithItsToken) {
   EXPECT_TRUE(std::holds_alternative<model::Done>(*acked));
 }
 
+TEST_F(EngineTest, AnAckThatComesBehindTheEndOfItsLeaseIsRefused) {
+  const model::JobId id = push("mail");
+  RequestBatch batch;
+  batch.queue_lists.push_back({"mail"});
+  model::Pull command;
+  command.queues = &batch.queue_lists.back();
+  command.lease = seconds(5);
+  const auto jobs = delivered(submit(command, std::move(batch)));
+  ASSERT_NE(jobs, nullptr);
+  clock_.advance(seconds(5) + milliseconds(1));  // The engine sleeps; the ack wakes it.
+  const auto acked = session_->take(submit(model::Ack{id, jobs->jobs[0].token, ""}));
+  ASSERT_TRUE(acked);
+  const auto* error = std::get_if<std::unique_ptr<Error>>(&*acked);
+  ASSERT_NE(error, nullptr);
+  EXPECT_EQ((*error)->code, ErrorCode::stale);
+  EXPECT_NE(pull("mail"), nullptr);
+}
+
 TEST_F(EngineTest, AWaitingPullGetsTheJobThatIsPushedLater) {
   const Sequence waiting = submit_pull("mail", hours(1));
   const model::JobId id = push("mail");
