@@ -87,6 +87,9 @@ Result<void> Gateway::Impl::listen(const std::string& host, std::uint16_t port) 
   acceptor.open(endpoint.protocol(), problem);
   if (!problem) acceptor.set_option(tcp::acceptor::reuse_address(true), problem);
   if (!problem) acceptor.bind(endpoint, problem);
+  // Without it a connection that breaks before it is accepted leaves those behind it unaccepted
+  // until the next one comes: Asio waits for news that were told already.
+  if (!problem) acceptor.set_option(asio::socket_base::enable_connection_aborted(true), problem);
   if (!problem) acceptor.listen(tcp::acceptor::max_listen_connections, problem);
   if (!problem) endpoint = acceptor.local_endpoint(problem);
   if (problem) {
