@@ -424,9 +424,13 @@ class Recovery {
     if (done) done = directory_.rename(unfinished_name, segment_name(header.segment));
     if (done) done = directory_.sync();
     if (!done) return failed(done);
+    // By its new name, so that errors to come name a file that somebody can find.
+    Result<std::unique_ptr<io::File>> renamed =
+        directory_.open(segment_name(header.segment), io::OpenMode::read_write);
+    if (!renamed) return failed(renamed);
     segments_.push_back(
         {header.segment, static_cast<std::uint32_t>(bytes.size()), header.first_sequence});
-    return Recovered{log_id_, std::move(segments_), std::move(*file), place.sequence};
+    return Recovered{log_id_, std::move(segments_), std::move(*renamed), place.sequence};
   }
 
   /// Gives back what is behind the end of a segment that has a durable successor.

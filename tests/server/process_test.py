@@ -227,6 +227,8 @@ class DiskFailure(unittest.TestCase):
             self.assertEqual(server.wait_exit(5), EX_IOERR, server.output())
             failure = [event for event in events(server) if event["event"] == "disk_failure"]
             self.assertEqual([event["level"] for event in failure], ["error"])
+            named = re.search(r" to (/\S+): ", failure[0]["text"])[1]
+            self.assertTrue(pathlib.Path(named).exists(), failure[0]["text"])
             server.start()
             client = server.client()
             for job in acknowledged:
