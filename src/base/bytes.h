@@ -87,9 +87,16 @@ class Buffer {
     if (capacity < needed) capacity = needed;
     // realloc moves large blocks by remapping pages: no copy for the journal's batches.
     void* moved = std::realloc(data_, capacity);
-    if (moved == nullptr) std::abort();
+    if (moved == nullptr) [[unlikely]]
+      out_of_memory();
     data_ = static_cast<char*>(moved);
     capacity_ = capacity;
+  }
+
+  /// What operator new would do where there are no exceptions.
+  [[noreturn]] static void out_of_memory() {
+    if (const std::new_handler handler = std::get_new_handler()) handler();
+    std::abort();
   }
 
   char* data_ = nullptr;

@@ -13,6 +13,7 @@ enum class ExitCode : int {
   damaged = 1,         ///< `sluice check` found something wrong.
   corrupt = 65,        ///< EX_DATAERR: the journal is damaged; the server does not start.
   unavailable = 69,    ///< EX_UNAVAILABLE: cannot listen, usually because the port is taken.
+  refused = 71,        ///< EX_OSERR: the system gave no memory, no thread or no descriptor.
   disk_failure = 74,   ///< EX_IOERR: a write or fsync failed, or the data cannot be read.
   in_use = 75,         ///< EX_TEMPFAIL: another process uses the data directory.
   configuration = 78,  ///< EX_CONFIG.

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "server/check_command.h"
 #include "server/config.h"
+#include "server/last_resort.h"
 #include "server/serve.h"
 
 #include <cstdio>
@@ -142,5 +143,6 @@ int run(int argc, char** argv) {
 }  // namespace sluice::server
 
 int main(int argc, char** argv) {
+  sluice::server::end_clearly_when_refused();
   return sluice::server::run(argc, argv);
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -24,8 +25,9 @@ Wakeups::Wakeups() {
   check(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
   signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   nudges_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  check(signals_ >= 0);
-  check(nudges_ >= 0);
+  if (signals_ < 0 || nudges_ < 0) {
+    throw std::system_error(errno, std::generic_category(), "a descriptor for signals");
+  }
 }
 
 Wakeups::~Wakeups() {

@@ -18,7 +18,8 @@ enum class Wakeup : std::uint8_t {
 class Wakeups {
  public:
   /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and those it starts from now on, and ignores
-  /// SIGPIPE and SIGXFSZ: create it before the first thread.
+  /// SIGPIPE and SIGXFSZ: create it before the first thread. Throws std::system_error if
+  /// the system has no descriptors left.
   Wakeups();
   ~Wakeups();
   Wakeups(const Wakeups&) = delete;
