@@ -19,8 +19,12 @@ from harness import BINARY  # noqa: E402
 
 LIBRARY = BINARY.parent / "libfaults.so"
 # struct Control of shim.cc: is_armed, seen, injected, then the plan.
-IS_ARMED, COUNTS, PLAN = struct.Struct("<Q"), struct.Struct("<2Q"), struct.Struct("<4Q16s256s")
-SIZE = IS_ARMED.size + COUNTS.size + PLAN.size
+IS_ARMED, SEEN, PLAN, COUNT = (struct.Struct(layout) for layout in ("<Q", "<2Q", "<4Q16s256s", "<16sQ"))
+KINDS_MAX = 48
+PLAN_AT = IS_ARMED.size + SEEN.size
+COUNTS_AT = PLAN_AT + PLAN.size
+SIZE = COUNTS_AT + KINDS_MAX * COUNT.size + 8
+ALWAYS = 2**63
 ACTIONS = {"fail": "f", "shorten": "s", "kill before": "b", "kill middle": "m", "kill after": "a"}
 
 
@@ -44,14 +48,23 @@ class Faults:
         self.memory.close()
         os.unlink(self.path)
 
-    def arm(self, kind, nth, action="fail", error=errno.EIO, path="", persistent=False):
-        """Counts calls of this kind from now on, on files only those whose path contains `path`, and does `action`
-        to the nth (0: to none), with `persistent` to the later ones, too."""
+    def arm(self, kind, nth, action="fail", error=errno.EIO, path="", count=1):
+        """Does `action` to `count` calls of this kind, from the nth on, counted from now. Of the calls on files those
+        count whose path contains `path`."""
         self.disarm()
-        COUNTS.pack_into(self.memory, IS_ARMED.size, 0, 0)
-        PLAN.pack_into(self.memory, IS_ARMED.size + COUNTS.size, nth, persistent, error, ord(ACTIONS[action]),
-                       kind.encode(), path.encode())
+        SEEN.pack_into(self.memory, IS_ARMED.size, 0, 0)
+        PLAN.pack_into(self.memory, PLAN_AT, nth, count, error, ord(ACTIONS[action]), kind.encode(), path.encode())
         IS_ARMED.pack_into(self.memory, 0, 1)
+
+    def survey(self, path=""):
+        """Counts the calls of every kind from now on and lets them go through."""
+        self.memory[COUNTS_AT:] = bytes(SIZE - COUNTS_AT)
+        self.arm("", 0, path=path)
+
+    def counts(self):
+        """What a survey has found: calls by kind."""
+        found = (COUNT.unpack_from(self.memory, COUNTS_AT + number * COUNT.size) for number in range(KINDS_MAX))
+        return {kind.rstrip(b"\0").decode(): calls for kind, calls in found if calls}
 
     def disarm(self):
         """Calls go through again. What was counted stays."""
@@ -59,8 +72,8 @@ class Faults:
 
     @property
     def seen(self):
-        return COUNTS.unpack_from(self.memory, IS_ARMED.size)[0]
+        return SEEN.unpack_from(self.memory, IS_ARMED.size)[0]
 
     @property
     def injected(self):
-        return COUNTS.unpack_from(self.memory, IS_ARMED.size)[1]
+        return SEEN.unpack_from(self.memory, IS_ARMED.size)[1]

@@ -39,12 +39,20 @@ struct Control {
   std::atomic<std::uint64_t> is_armed;
   std::atomic<std::uint64_t> seen;      ///< Calls that fit the plan since it was armed.
   std::atomic<std::uint64_t> injected;  ///< How many of them were tampered with.
-  std::uint64_t nth;                    ///< 1-based; 0: only count.
-  std::uint64_t is_persistent;          ///< The later calls, too.
+  std::uint64_t nth;                    ///< The first of these, 1-based,
+  std::uint64_t count;                  ///< and how many there are.
   std::uint64_t error;                  ///< For Action::fail.
   std::uint64_t action;
-  char kind[16];
+  char kind[16];   ///< Empty: calls of every kind are counted in `counts`, and go through.
   char path[256];  ///< Calls on files: only if the path contains this.
+
+  struct Count {
+    char kind[16];
+    std::uint64_t calls;
+  };
+
+  Count counts[48];
+  std::atomic_flag is_counting;
 };
 
 /// The letters are what the test writes.
@@ -105,20 +113,34 @@ struct Place {
   }
 };
 
+void count(const char* kind) {
+  while (control->is_counting.test_and_set(std::memory_order_acquire)) {
+  }
+  for (Control::Count& each : control->counts) {
+    if (each.kind[0] == 0) std::strncpy(each.kind, kind, sizeof each.kind - 1);
+    if (std::strcmp(each.kind, kind) != 0) continue;
+    ++each.calls;
+    break;
+  }
+  control->is_counting.clear(std::memory_order_release);
+}
+
 /// What is to happen to this call. Allocates nothing: malloc asks, too.
 Action plan(const char* kind, const Place* place = nullptr) {
   if (control == nullptr || control->is_armed.load(std::memory_order_acquire) == 0) {
     return Action::none;
   }
-  if (std::strcmp(kind, control->kind) != 0) return Action::none;
+  const bool is_survey = control->kind[0] == 0;
+  if (!is_survey && std::strcmp(kind, control->kind) != 0) return Action::none;
   const int saved = errno;
   const bool fits = place == nullptr || control->path[0] == 0 || place->contains(control->path);
   errno = saved;
   if (!fits) return Action::none;
+  if (is_survey) count(kind);
   const std::uint64_t number = control->seen.fetch_add(1) + 1;
-  const bool is_hit = control->nth != 0 && (control->is_persistent != 0 ? number >= control->nth
-                                                                        : number == control->nth);
-  if (!is_hit) return Action::none;
+  if (is_survey || number < control->nth || number - control->nth >= control->count) {
+    return Action::none;
+  }
   control->injected.fetch_add(1);
   return static_cast<Action>(control->action);
 }
