@@ -126,7 +126,10 @@ class Crash:
         try:
             self.died(name, self.server.wait_exit(seconds))
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.faults.disarm()
+            self.server.process.kill()
+            code = self.server.wait_exit()
+            self.died(name if self.faults.injected else "random", code)
 
     def terminate(self):
         self.load.stopping = True
