@@ -14,7 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import MIB, expect, info, report, rss, skip  # noqa: E402
+from crowd import MIB, expect, info, report, rss, skip  # noqa: E402
 from harness import RespError, Server, encode  # noqa: E402
 
 BATCH = 500
@@ -85,7 +85,7 @@ def deliver(client, first, count):
 def run(cap, options):
     tail = "16MiB"
     settings = ["--tail-cache-bytes", tail, "--segment-bytes", "16MiB",
-                "--memory-bytes-max", f"{options.memory // 2}MiB", "--buffers-bytes-max", "64MiB",
+                "--memory-bytes-max", f"{options.memory * 3 // 4}MiB", "--buffers-bytes-max", "64MiB",
                 "--output-bytes-max", "16MiB", "--payload-bytes-max", "1MiB"]
     with Server(options=settings, launcher=cap.launcher) as server:
         began = time.monotonic()

@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import (KIB, PING, PONG, Crowd, cpu_seconds, descriptors, expect, info, milliseconds,  # noqa: E402
+from crowd import (KIB, PING, PONG, Crowd, cpu_seconds, descriptors, expect, info, milliseconds,  # noqa: E402
                   need_descriptors, report, round_trips, rss)
 from harness import Client, Server, encode, eventually  # noqa: E402
 

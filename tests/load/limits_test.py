@@ -6,7 +6,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import PING, PONG, Crowd, cpu_seconds, info  # noqa: E402
+from crowd import PING, PONG, Crowd, cpu_seconds, info  # noqa: E402
 from harness import Closed, RespError, Server, eventually  # noqa: E402
 
 import resource  # noqa: E402

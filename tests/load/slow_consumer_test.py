@@ -13,7 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import MIB, Crowd, expect, info, milliseconds, report, round_trips, rss  # noqa: E402
+from crowd import MIB, Crowd, expect, info, milliseconds, report, round_trips, rss  # noqa: E402
 from harness import Server, encode, eventually  # noqa: E402
 
 JOB_BYTES = 1 * MIB

@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import (KIB, MIB, PING, PONG, Crowd, descriptors, expect, info, milliseconds, need_descriptors,  # noqa: E402
+from crowd import (KIB, MIB, PING, PONG, Crowd, descriptors, expect, info, milliseconds, need_descriptors,  # noqa: E402
                   report, round_trips, rss)
 from harness import Server, encode, eventually  # noqa: E402
 
