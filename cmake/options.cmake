@@ -16,7 +16,7 @@ option(SLUICE_BUILD_EXAMPLES "Build examples and demo" ON)
 if(SLUICE_BUILD_TESTS)
   enable_testing()  # before the first add_test() of any folder
 endif()
-set(SLUICE_SANITIZE "" CACHE STRING "asan (with UBSan) | tsan | fuzz | empty")
+set(SLUICE_SANITIZE "" CACHE STRING "asan (with UBSan) | tsan | fuzz | coverage | empty")
 
 find_program(CCACHE ccache)
 if(CCACHE)
@@ -51,6 +51,9 @@ elseif(SLUICE_SANITIZE STREQUAL "tsan")
 elseif(SLUICE_SANITIZE STREQUAL "fuzz")
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
   add_link_options(-fsanitize=address,undefined)
+elseif(SLUICE_SANITIZE STREQUAL "coverage")
+  add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
+  add_link_options(-fprofile-instr-generate)
 endif()
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
