@@ -27,7 +27,11 @@ class MemoryLog final : public core::RecordReader {
     segment.resize(offset_);
     segment.append(bytes);
     offset_ += static_cast<std::uint32_t>(bytes.size());
-    if (offset_ < segment_bytes) return;
+    if (offset_ >= segment_bytes) roll();
+  }
+
+  /// Begins a new segment.
+  void roll() {
     ++segment_;
     offset_ = header_bytes;
   }

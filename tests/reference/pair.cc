@@ -146,8 +146,8 @@ void Pair::act(Choices& choices) {
     }
     case 30:
       if (may(Feature::restart) && choices.one_in(2)) return restart(choices);
-      if (may(Feature::cleaning)) return clean();
-      return;
+      if (!may(Feature::cleaning)) return;
+      return choices.one_in(3) ? clean() : clean_oldest();
     case 31:
       if (!may(Feature::wall_steps)) return;
       wall_skew_ = Duration(static_cast<std::int64_t>(choices.pick(4000)) - 2000);
@@ -353,7 +353,15 @@ void Pair::restart(Choices& choices) {
   compare(on_core([&](core::Output& out) { core_->boot(now(), out); }));
 }
 
+/// Until nothing is left of the log but what was written again.
 void Pair::clean() {
+  log_.roll();
+  const Position end = log_.end();
+  while (!log_.oldest().empty() && log_.oldest().front().at < end)
+    clean_oldest();
+}
+
+void Pair::clean_oldest() {
   const std::vector<MemoryLog::Frame> old = log_.oldest();
   if (old.empty()) return;
   if (on_line) on_line(std::to_string(time_.count()) + " clean");

@@ -75,6 +75,7 @@ class Pair {
   void look(const std::string& queue, Choices& choices);
   void restart(Choices& choices);
   void clean();
+  void clean_oldest();
   void pass(std::size_t steps);
 
   void apply(const model::Command& command);

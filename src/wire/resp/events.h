@@ -2,6 +2,7 @@
 // it arrives in given pieces. Any cut must give the same lines.
 #pragma once
 
+#include "base/check.h"
 #include "wire/resp/decoder.h"
 #include "wire/resp/parser.h"
 
@@ -51,6 +52,8 @@ inline std::vector<std::string> parser_events(ByteView stream,
       }
       if (!line.empty()) events.push_back(line);
       if (outcome == Outcome::broken) return events;
+      check(parser.consumed() <= input.size());
+      if (has_more) check(parser.consumed() > 0);  // Or it would say the same for ever.
       input.erase(0, parser.consumed());
     }
   }
@@ -80,6 +83,7 @@ inline std::vector<std::string> decoder_events(ByteView stream,
     for (;;) {
       Value value;
       const Decoded outcome = decoder.next(input, value);
+      check(decoder.consumed() <= input.size());
       input.erase(0, decoder.consumed());
       if (outcome == Decoded::incomplete) break;
       if (outcome == Decoded::broken) {

@@ -1,7 +1,7 @@
-// What one command writes is there as a whole or not at all, wherever a crash cuts the log
-// (RELIABILITY D7): the same commands are written once one by one and once as one batch, which is
-// then cut at every byte.
+// The engine without its threads: what one command writes is one, and what is not delivered is
+// given back.
 #include "engine/cycle.h"
+
 #include "io/memory.h"
 
 #include <functional>
@@ -41,8 +41,8 @@ class World {
                                      options_,
                                      counters_,
                                      [this](SessionId, std::vector<SessionReply>& replies) {
-                                       take(replies);
-                                       return true;
+                                       if (!is_session_gone) take(replies);
+                                       return !is_session_gone;
                                      });
     check(cycle_->boot(now).has_value());
   }
@@ -74,6 +74,7 @@ class World {
 
   const io::MemoryDirectory& directory() const { return directory_; }
 
+  bool is_session_gone = false;
   std::vector<model::JobId> ids;
   std::vector<std::pair<model::JobId, model::LeaseToken>> leases;
 
@@ -165,7 +166,9 @@ const std::vector<std::function<void(World&)>>& commands() {
   return all;
 }
 
-TEST(Atomic, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
+/// The same commands are written once one by one and once as one batch, which is then cut at every
+/// byte (RELIABILITY D7).
+TEST(Cycle, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
   World one_by_one;
   prepare(one_by_one);
   std::vector<std::string> states{found_in(content_of(one_by_one))};
@@ -191,6 +194,19 @@ TEST(Atomic, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
     ASSERT_EQ(state, states[reached]) << "cut at byte " << cut << " of " << content.size();
   }
   EXPECT_EQ(reached + 1, states.size());
+}
+
+TEST(Cycle, JobsWhoseSessionIsGoneWhenTheyAreToBeDeliveredAreGivenBack) {
+  World world;
+  world.push("mail");
+  world.is_session_gone = true;
+  world.pull("mail");
+  world.commit();
+  world.is_session_gone = false;
+  world.commit();
+  world.pull("mail");
+  world.commit();
+  EXPECT_EQ(world.leases.size(), 1u);
 }
 
 }  // namespace
