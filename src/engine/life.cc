@@ -21,9 +21,7 @@ std::uint64_t time_of_birth(io::Clock& clock) {
 
 }  // namespace
 
-Result<Restored> restore(io::Directory& directory,
-                         io::Clock& clock,
-                         const EngineOptions& options) {
+Result<Restored> restore(io::Directory& directory, io::Clock& clock, const EngineOptions& options) {
   Restored restored;
   journal::LogOptions log_options = options.log;
   if (log_options.identity_seed == 0) log_options.identity_seed = time_of_birth(clock);
