@@ -172,7 +172,7 @@ std::vector<std::uint64_t> read_seeds(const std::string& file) {
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     if (line.empty() || line[0] == '#') continue;
-    seeds.push_back(std::stoull(line, nullptr, 0));
+    seeds.push_back(std::stoull(line, nullptr, 0));  // Ends at what is no digit.
   }
   return seeds;
 }

@@ -88,7 +88,7 @@ class Tidy:
 
     def files(self):
         found = []
-        for folder in ("src", "include", "tests", "examples", "demo", "bench"):
+        for folder in ("src", "include", "tests", "examples", "demo", "bench", "sim"):
             found += [p for p in (self.root / folder).rglob("*")
                       if p.suffix in (".h", ".cc") and "node_modules" not in p.parts]
         return sorted(found)

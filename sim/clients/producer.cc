@@ -84,7 +84,7 @@ void Producer::push() {
 
 void Producer::choose_time(Operation& push, std::vector<std::string>& words) {
   const Options& options = world_.options();
-  if (!push.push->after.empty() || push.push->is_scheduled) return;  // Chains would last for ever.
+  if (push.push->waits) return;  // Chains would last for ever.
   if (options.on.delay && random_.chance(0.3)) {
     const Micros delay =
         whole_milliseconds(Micros(random_.log_between(1000, options.delay_max.count())));
@@ -166,7 +166,7 @@ void Producer::choose_dependencies(Operation& push, std::vector<std::string>& wo
     const std::size_t back = random_.below(std::min<std::size_t>(known.size(), 20));
     const KnownJob& other = known[known.size() - 1 - back];
     say(words, is_any ? "AFTER_ANY" : "AFTER", std::to_string(other.job));
-    push.push->is_scheduled = true;
+    push.push->waits = true;
     if (!is_any && other.uid != 0) push.push->after.push_back(other.uid);
   }
 }

@@ -64,7 +64,8 @@ struct PushTerms {
   bool may_replace = false;
   std::optional<Micros> lease;  ///< What a lease has when its pull does not say; none: not known.
   int attempts = 1;             ///< So many leases at least may fail or expire.
-  std::vector<Uid> after;       ///< Jobs that have to end before.
+  bool waits = false;           ///< For other jobs: it dies when they do.
+  std::vector<Uid> after;       ///< Those that have to succeed, where their uids are known.
   std::size_t payload_bytes = 0;
   std::size_t headers = 0;
 };

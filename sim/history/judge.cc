@@ -177,6 +177,8 @@ void Judge::judge_first(Uid uid, const Operation& push, const Leases& leases) {
     find("early", uid, "delivered before its delay was over");
   }
   for (const Uid other : push.push->after) {
+    const Operation* const awaited = history_.push_of(other);
+    if (timeline_.era(*awaited) != timeline_.era(push)) continue;  // Its id may be another job's.
     const auto acked = [&](const Operation& operation) {
       return operation.act == Act::ack && operation.uid == other && may_have_happened(operation) &&
              operation.invoke_order < first.order();
@@ -372,7 +374,7 @@ bool Judge::may_have_ended(const Operation& push,
     lost_leases = lost->second.size();
   }
   for (const Operation* other : same_key) {
-    if (other->push->has_ttl || other->push->has_window || !other->push->after.empty()) return true;
+    if (other->push->has_ttl || other->push->has_window || other->push->waits) return true;
     if (other->push->may_replace && may_have_happened(*other) && other->invoke_order < before) {
       return true;
     }
@@ -401,9 +403,9 @@ void Judge::judge_keys() {
     for (const Operation* push : pushes) {
       if (push->outcome != Outcome::ok) continue;
       const bool is_accounted_for =
-          is_accounted(*push) ||
           std::any_of(pushes.begin(), pushes.end(), [&](const Operation* other) {
-            return was_acked(other->uid, push->job) || other->push->has_ttl ||
+            const bool is_same = other->job == push->job && is_accounted(*other);
+            return is_same || was_acked(other->uid, push->job) || other->push->has_ttl ||
                    (other->push->may_replace && may_have_happened(*other));
           });
       if (!is_accounted_for && timeline_.is_firm(*push) && history_.remains().is_drained) {
@@ -448,8 +450,7 @@ void Judge::judge_order() {
   std::map<std::pair<std::string, int>, std::vector<const Operation*>> groups;
   for (const Operation& push : history_.operations()) {
     if (push.act != Act::push || push.outcome != Outcome::ok || !push.push->priority) continue;
-    if (push.push->delay.count() > 0 || push.push->is_scheduled || !push.push->after.empty())
-      continue;
+    if (push.push->delay.count() > 0 || push.push->is_scheduled || push.push->waits) continue;
     if (!push.push->unique_key.empty() || first_lease(push) == nullptr) continue;
     groups[{push.push->queue, *push.push->priority}].push_back(&push);
   }

@@ -54,10 +54,12 @@ void Connection::finish(Side from) {
 }
 
 void Connection::close(Side from) {
+  side_of(from).end = nullptr;
   if (is_open_) end(from, arrival(side_of(other(from))));
 }
 
 void Connection::reset(Side from) {
+  side_of(from).end = nullptr;
   if (!is_open_) return;
   const Micros delay(random_.between(0, terms_.delay_max.count()));
   end(from, schedule_.now() + delay);
@@ -65,7 +67,6 @@ void Connection::reset(Side from) {
 
 void Connection::end(Side from, Moment when) {
   is_open_ = false;
-  side_of(from).end = nullptr;
   schedule_.at(when, [self = shared_from_this(), to = other(from)] {
     if (End* const end = std::exchange(self->side_of(to).end, nullptr)) end->on_broken();
   });

@@ -103,6 +103,7 @@ Server::Start Server::start() {
   at_.disk.restart();
   failure_.reset();
   ++life_number_;
+  turns_of_life_ = 0;
   counters_ = std::make_unique<engine::Counters>();
   Result<engine::Restored> restored = restore();
   if (!restored) return not_started(restored.error());
@@ -128,14 +129,15 @@ Result<engine::Restored> Server::restore() {
   if (!random_.chance(at_.options.restores_twice)) return restored;
   const std::string dump = restored->core->dump();
   restored->log.reset();
-  const bool is_honest = at_.options.damage == Damage::none;
-  if (is_honest && random_.chance(0.5)) {
+  if (random_.chance(0.5)) {
     at_.disk.crash(random_.next());
   } else {
     at_.disk.kill();
   }
+  if (at_.disk.lies() != lies_) at_.history.forget(Moment{0});
   restored = engine::restore(at_.disk, at_.clock, engine_options_);
-  if (restored) compare(dump, *restored->core, "when it was restored before");
+  if (restored && at_.options.damage == Damage::none)
+    compare(dump, *restored->core, "when it was restored before");
   return restored;
 }
 
@@ -156,6 +158,7 @@ void Server::compare(const std::string& expected, const core::Core& core, const 
 Server::Start Server::not_started(const Error& error) {
   at_.trace.say("server: did not start: {}", error.message);
   life_.reset();
+  if (at_.disk.lies() != lies_) at_.history.forget(Moment{0});
   if (at_.disk.is_down()) {
     // What a power loss takes now was answered in the life before.
     if (armed_ == Ending::power_loss) {
@@ -192,8 +195,8 @@ Result<void> Server::begin(engine::Restored restored) {
   if (!life) return tl::unexpected<Error>(life.error());
   life_ = std::move(*life);
   settled_.assign(1, Position());
-  syncs_since_lie_ = 0;
-  last_lie_.reset();
+  if (last_lie_ && syncs_since_lie_ > syncs_to_settle) last_lie_.reset();
+  note_syncs(0);
   return {};
 }
 
@@ -273,7 +276,10 @@ bool Server::is_all_on_disk(Ending how) const {
 /// From when on answers may be forgotten by this end.
 ///  - The policies that sync late promise nothing about their interval when the system fails, or
 ///    when the sync itself does.
-///  - A disk that lies about syncs may forget all of it when power fails. Nobody can help that.
+///  - A disk that lies about syncs may forget anything: recovery and cleaning move what is old, and
+///    remove it where it was once its copy is "durable". What is still checked then: that nothing
+///    comes back other than it was pushed; every promise between two restarts; that the server
+///    starts, or says what is missing; that all that is left is worked off.
 ///  - A sector that did not get where it should is found out if later frames say that it was
 ///    durable. Within the last syncs there are none yet.
 std::optional<Moment> Server::forgets_from(Ending how) const {
@@ -288,9 +294,7 @@ std::optional<Moment> Server::forgets_from(Ending how) const {
       forget(ended_ - 2 * Micros(options.sync.interval) - late);
     }
   }
-  if (options.damage == Damage::lies && how == Ending::power_loss && first_lie_) {
-    forget(*first_lie_);
-  }
+  if (options.damage == Damage::lies && at_.disk.lies() > 0) forget(Moment{0});
   const bool is_sector =
       options.damage == Damage::stale_sector || options.damage == Damage::misplaced_sector;
   if (is_sector && last_lie_ && syncs_since_lie_ <= syncs_to_settle) forget(*last_lie_);
@@ -313,6 +317,7 @@ void Server::turn_at(Moment when) {
 
 void Server::turn() {
   ++turns_;
+  ++turns_of_life_;
   std::vector<engine::Inbound> taken;
   if (life_->has_room()) taken.swap(inbox_);
   const std::uint64_t syncs = at_.disk.calls(Call::sync);
@@ -358,8 +363,8 @@ void Server::hand_over(std::vector<Said> said) {
 void Server::note_syncs(std::uint64_t syncs) {
   if (const std::uint64_t lies = at_.disk.lies(); lies != lies_) {
     lies_ = lies;
-    last_lie_ = at_.schedule.now() - at_.options.sync_max - slower_by_;
-    first_lie_ = std::min(first_lie_.value_or(*last_lie_), *last_lie_);
+    last_lie_ = turns_of_life_ > 0 ? at_.schedule.now() - at_.options.sync_max - slower_by_
+                                   : Moment{0};  // Recovery moved what is older.
     syncs_since_lie_ = 0;
   }
   syncs_since_lie_ += syncs;

@@ -129,9 +129,9 @@ class Server final : public engine::Port {
   std::optional<Error> failure_;
   std::vector<Position> settled_;  ///< durable_end() after each of the last syncs, oldest first.
   std::uint64_t turns_ = 0;
+  std::uint64_t turns_of_life_ = 0;
   std::uint64_t lies_ = 0;  ///< Of the disk, as far as noticed.
   std::uint64_t syncs_since_lie_ = 0;
-  std::optional<Moment> first_lie_;
   std::optional<Moment> last_lie_;
   std::optional<Time> ended_time_;  ///< Journal time when the last life ended,
   Moment ended_{0};                 ///< and true time.
