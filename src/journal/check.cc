@@ -37,7 +37,9 @@ class Walk {
  private:
   /// Leaves out files that are no part of the log; finds the log's identity.
   void choose(const Survey& log) {
-    for (const std::uint32_t number : log.leftovers) {
+    std::vector<std::uint32_t> leftovers = log.dropped;
+    leftovers.insert(leftovers.end(), log.unborn.begin(), log.unborn.end());
+    for (const std::uint32_t number : leftovers) {
       std::erase_if(files_, [&](const SegmentFile& file) { return file.number == number; });
       note(number,
            0,

@@ -59,6 +59,27 @@ TEST(Cleaning, GoesThroughTheOldestSegmentInSteps) {
   EXPECT_GT(seen.size(), 25u);
 }
 
+/// The mark that drops a segment is written and not synced when the process is killed; the power
+/// fails while the next one recovers. The segment must be there, or its mark durable.
+TEST(Cleaning, RecoveryRemovesADroppedSegmentOnlyOnceItsMarkIsDurable) {
+  for (std::uint64_t call = 1; call <= 12; ++call) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+      TestLog log;
+      fill(log, 100);
+      scan_all(*log.operator->(), 1000);
+      ASSERT_TRUE(log->drop_oldest(log->end()));
+      ASSERT_TRUE(log.commit(Sync::no));
+      log.kill();
+      log.directory().stop_at(call, io::MemoryDirectory::Accident::power_loss, seed);
+      const Result<std::unique_ptr<Log>> interrupted = log.try_open();
+      log.directory().restart();
+      if (interrupted) break;
+      const Result<void> opened = log.open();
+      EXPECT_TRUE(opened) << "call " << call << ": " << opened.error().message;
+    }
+  }
+}
+
 TEST(Cleaning, MayAppendWhatStillLives) {
   TestLog log;
   fill(log, 100);

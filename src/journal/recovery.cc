@@ -128,7 +128,7 @@ Result<void> choose_live(io::Directory& directory,
   std::uint32_t expected = oldest;
   for (const SegmentFile& file : files) {
     if (file.number < oldest) {
-      log.leftovers.push_back(file.number);
+      log.dropped.push_back(file.number);
       continue;
     }
     if (file.number != expected) {
@@ -180,7 +180,7 @@ Result<Survey> survey(io::Directory& directory) {
   if (!oldest) return failed(oldest);
   std::uint64_t bytes_before = files.back().size - log.stop_offset;
   for (const SegmentFile& file : unborn) {
-    log.leftovers.push_back(file.number);
+    log.unborn.push_back(file.number);
     if (Result<void> seen = survey_unborn(directory, file, bytes_before, log); !seen) {
       return failed(seen);
     }
@@ -219,10 +219,12 @@ class Recovery {
 
   Result<Recovered> run() {
     if (Result<void> have_read = read(); !have_read) return failed(have_read);
-    if (Result<void> tidied = remove_leftovers(); !tidied) return failed(tidied);
+    if (Result<void> tidied = remove_unborn(); !tidied) return failed(tidied);
     if (log_.live.empty()) return start_empty();
     Result<Recovered> done = begins_again_ ? begin_again() : go_on();
     if (!done) return done;
+    // Not before: the mark that dropped them may have been in the end that is durable only now.
+    if (Result<void> tidied = remove(log_.dropped); !tidied) return failed(tidied);
     report(true);
     return done;
   }
@@ -330,18 +332,23 @@ class Recovery {
     on_progress_(progress_);
   }
 
-  Result<void> remove_leftovers() {
+  /// Makes room for the segment that comes next.
+  Result<void> remove_unborn() {
     const Result<std::vector<std::string>> names = directory_.list();
     if (!names) return failed(names);
-    bool is_changed = std::find(names->begin(), names->end(), unfinished_name) != names->end();
-    if (is_changed) {
+    if (std::find(names->begin(), names->end(), unfinished_name) != names->end()) {
       if (Result<void> removed = directory_.remove(unfinished_name); !removed) return removed;
+      if (Result<void> synced = directory_.sync(); !synced) return synced;
     }
-    for (const std::uint32_t number : log_.leftovers) {
+    return remove(log_.unborn);
+  }
+
+  Result<void> remove(const std::vector<std::uint32_t>& segments) {
+    if (segments.empty()) return {};
+    for (const std::uint32_t number : segments) {
       if (Result<void> removed = directory_.remove(segment_name(number)); !removed) return removed;
-      is_changed = true;
     }
-    return is_changed ? directory_.sync() : Result<void>();
+    return directory_.sync();
   }
 
   /// The last segment ends cleanly: its file is continued.

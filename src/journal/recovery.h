@@ -16,7 +16,9 @@ namespace sluice::journal {
 /// What a look at the headers and at the last segment says. Nothing is changed by it.
 struct Survey {
   std::vector<SegmentFile> live;         ///< Without gaps; all headers valid. Empty: no log yet.
-  std::vector<std::uint32_t> leftovers;  ///< Files that are no part of the log: dropped or unborn.
+  // Files that are no part of the log:
+  std::vector<std::uint32_t> dropped;  ///< In front of it; what says so need not be durable yet.
+  std::vector<std::uint32_t> unborn;   ///< Behind it.
   std::uint64_t log_id = 0;
   std::uint64_t durable_upto = 0;   ///< D of format.h.
   std::uint32_t stop_offset = 0;    ///< Where reading the last segment stops,
