@@ -382,10 +382,10 @@ void Cycle::clean(Now) {
     copies_end_.reset();
   }
   const Cleaning wanted = wanted_cleaning();
-  if (cleaning_ == Cleaning::none && wanted == Cleaning::for_space) {
-    // There may be room for the copies of one segment only: the one before has to be gone.
-    if (log_.has_dropped_files()) return;
-    appended_ = 0;
+  if (cleaning_ == Cleaning::none) {
+    // A full disk may have room for the copies of one segment only: the one before has to be gone.
+    if (!refusal_.empty() && log_.has_dropped_files()) return;
+    if (wanted == Cleaning::for_space) appended_ = 0;
   }
   cleaning_ = std::max(cleaning_, wanted);
   if (cleaning_ == Cleaning::none || log_.unsealed_bytes() > clean_backlog_bytes) return;

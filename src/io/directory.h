@@ -28,6 +28,11 @@ class File {
   /// Cuts the file to `size` bytes and gives the rest back to the file system.
   virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() = 0;
+
+  /// Where the last bytes that are not zero end at the latest, found without reading: what was only
+  /// reserved lies behind it. size() where the file system cannot say.
+  virtual Result<std::uint64_t> data_end() { return size(); }
+
   /// Drops clean cached pages, so that the next read comes from the device.
   virtual void forget_cache() = 0;
 };

@@ -139,6 +139,16 @@ class PosixFile final : public File {
     return static_cast<std::uint64_t>(facts.st_size);
   }
 
+  Result<std::uint64_t> data_end() override {
+    off_t end = 0;
+    for (;;) {
+      const off_t data = ::lseek(fd_.get(), end, SEEK_DATA);
+      if (data < 0) return errno == ENXIO ? Result<std::uint64_t>(end) : size();
+      end = ::lseek(fd_.get(), data, SEEK_HOLE);
+      if (end < 0) return size();
+    }
+  }
+
   void forget_cache() override {
     // Advice: when the kernel cannot follow it the file is read from the cache as always.
     ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);

@@ -142,6 +142,23 @@ TEST_F(Posix, WhoeverReadsSharesTheLockAndIsNotTakenForItsLastHolder) {
   EXPECT_TRUE((*second)->lock());
 }
 
+TEST_F(Posix, WhatIsOnlyReservedLiesBehindTheEndOfTheData) {
+  const std::unique_ptr<File> file = create("a");
+  ASSERT_TRUE(file->allocate(8u << 20));
+  ASSERT_TRUE(file->write_at(100'000, "here"));
+  const Result<std::uint64_t> before_sync = file->data_end();
+  ASSERT_TRUE(before_sync);
+  EXPECT_GE(*before_sync, 100'004u);
+  ASSERT_TRUE(file->sync());
+  file->forget_cache();
+  const Result<std::uint64_t> end = file->data_end();
+  ASSERT_TRUE(end);
+  EXPECT_GE(*end, 100'004u);
+  EXPECT_LE(*end, 8u << 20);
+  ASSERT_TRUE(file->write_at(8u << 20, "beyond"));
+  EXPECT_EQ(*file->data_end(), (8u << 20) + 6);
+}
+
 TEST_F(Posix, FreeSpaceIsKnown) {
   EXPECT_GT(*directory_->free_bytes(), 0u);
 }

@@ -39,8 +39,10 @@ std::uint32_t oldest_in_mark(const FrameScanner& scanner) {
   return number;
 }
 
+/// Up to where there are only zeros: what is merely reserved is not read.
 SegmentRange whole_range(const Survey& log, const SegmentFile& segment, std::uint32_t from) {
-  return {segment_salt(log.log_id, segment.number), from, static_cast<std::uint32_t>(segment.size)};
+  const auto to = static_cast<std::uint32_t>(segment.data_end);
+  return {segment_salt(log.log_id, segment.number), from, std::max(from, to)};
 }
 
 /// Looks for frames that say more is durable than `log.stop_sequence`; returns where the last
@@ -89,7 +91,7 @@ Result<std::uint32_t> survey_last(io::Directory& directory, const SegmentFile& l
   log.stop_offset = scanner.offset();
   log.stop_sequence = scanner.next_sequence();
   if (log.is_clean) {
-    const Result<bool> zero = is_zero(**file, log.stop_offset, last.size);
+    const Result<bool> zero = is_zero(**file, log.stop_offset, last.data_end);
     if (!zero) return failed(zero);
     if (*zero) return oldest;
     log.is_clean = false;

@@ -194,10 +194,12 @@ Result<std::vector<SegmentFile>> list_segments(io::Directory& directory) {
           "segment " + name + " of " + directory.path() + " has " + std::to_string(*size) +
               " bytes, more than a segment can have; it is not one of this program's files");
     }
+    const Result<std::uint64_t> data_end = (*file)->data_end();
+    if (!data_end) return tl::unexpected<Error>(data_end.error());
     SegmentHeaderBytes bytes{};
     const Result<std::size_t> got = (*file)->read_at(0, bytes.data(), bytes.size());
     if (!got) return tl::unexpected<Error>(got.error());
-    segments.push_back({*number, *size, decode_header({bytes.data(), *got}, *number)});
+    segments.push_back({*number, *size, *data_end, decode_header({bytes.data(), *got}, *number)});
   }
   std::sort(segments.begin(), segments.end(), [](const SegmentFile& a, const SegmentFile& b) {
     return a.number < b.number;

@@ -129,6 +129,7 @@ Result<bool> is_zero(io::File& file, std::uint64_t from, std::uint64_t to);
 struct SegmentFile {
   std::uint32_t number = 0;
   std::uint64_t size = 0;
+  std::uint64_t data_end = 0;  ///< Only zeros follow.
   DecodedHeader decoded;
 
   bool is_valid() const { return decoded.state == HeaderState::valid; }
