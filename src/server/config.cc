@@ -66,7 +66,7 @@ class Loader {
     if (setting == nullptr) {
       const std::string_view near = nearest(key);
       problem(fmt::format("{} = {} ({}): there is no such setting{}",
-                          key,
+                          printable(key),
                           shown(raw),
                           source,
                           near.empty() ? std::string("; sluice serve --print-config lists all")
@@ -91,17 +91,7 @@ class Loader {
 
  private:
   static std::string shown(const RawValue& raw) {
-    constexpr std::size_t shown_max = 200;
-    std::string text;
-    for (const char c : raw.text.substr(0, shown_max)) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte < 0x20 || byte >= 0x7f) {
-        text += fmt::format("\\x{:02x}", byte);
-      } else {
-        text += c;
-      }
-    }
-    if (raw.text.size() > shown_max) text += "...";
+    const std::string text = printable(raw.text);
     return raw.kind == RawValue::Kind::string ? '"' + text + '"' : text;
   }
 };
@@ -127,7 +117,7 @@ void take_environment(Loader& loader, const ConfigSources& sources) {
     if (near.empty()) continue;
     loader.loaded.warnings.push_back(
         fmt::format("the environment variable {} is no setting of the server; did you mean {}?",
-                    variable,
+                    printable(variable),
                     variable_name(near)));
   }
 }
@@ -210,7 +200,7 @@ Result<LoadedConfig> load_config(const ConfigSources& sources) {
   }
   take_environment(loader, sources);
   for (const auto& [key, value] : sources.flags) {
-    loader.take(key, {RawValue::Kind::string, value, false}, flag_name(key));
+    loader.take(key, {RawValue::Kind::string, value, false}, printable(flag_name(key)));
   }
   check_together(loader);
   if (!loader.problems.empty()) return fail(ErrorCode::arg, std::move(loader.problems));

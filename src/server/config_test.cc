@@ -115,9 +115,20 @@ TEST_F(ConfigFile, WhatIsNotTomlIsSaidWithItsLine) {
       "cannot read the configuration file /nonexistent/x.toml: No such file or directory");
 }
 
+TEST_F(ConfigFile, BracketsWithoutAKeyAreNotToml) {
+  EXPECT_NE(problem("[[[[").find(":1: this is not TOML: "), std::string::npos);
+}
+
 TEST(Config, ControlCharactersOfAValueAreNotRepeated) {
   EXPECT_EQ(flag_problem("log_level", "a\x1b[2J\n"),
             "log_level = \"a\\x1b[2J\\x0a\" (--log-level): expected one of debug info warn error");
+}
+
+TEST_F(ConfigFile, ControlCharactersOfAKeyOrOfWhatIsNotTomlAreNotRepeated) {
+  for (const char* const content : {"\"\\u001b[2J\" = 1\n", "a\x1b[2J\n"}) {
+    const std::string message = problem(content);
+    EXPECT_EQ(message.find('\x1b'), std::string::npos) << message;
+  }
 }
 
 TEST(Config, EveryNumberIsAcceptedAtItsBoundsAndRefusedBeyond) {

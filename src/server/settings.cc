@@ -180,7 +180,7 @@ Setting resp_setting() {
               "nor TLS: anybody there could read and change every job. Listen on 127.0.0.1:{} (or "
               "[::1]:{}) and let other machines in through a tunnel, such as ssh -L or WireGuard "
               "with a local forwarder",
-              endpoint->host.empty() ? "an empty host" : endpoint->host,
+              endpoint->host.empty() ? "an empty host" : printable(endpoint->host),
               endpoint->port,
               endpoint->port));
     }

@@ -1,6 +1,8 @@
 // Sizes and durations: one table of units each, read in both directions.
 #include "server/units.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
 #include <limits>
@@ -98,6 +100,21 @@ std::optional<Duration> parse_duration(std::string_view text) {
 std::string duration_text(Duration duration) {
   return text_with_unit(
       static_cast<std::uint64_t>(duration.count()), time_units, time_units.size());
+}
+
+std::string printable(std::string_view raw) {
+  constexpr std::size_t shown_max = 200;
+  std::string text;
+  for (const char c : raw.substr(0, shown_max)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7f) {
+      text += fmt::format("\\x{:02x}", byte);
+    } else {
+      text += c;
+    }
+  }
+  if (raw.size() > shown_max) text += "...";
+  return text;
 }
 
 }  // namespace sluice::server

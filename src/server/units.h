@@ -27,4 +27,7 @@ std::string duration_text(Duration duration);
 /// A decimal number without sign or spaces.
 std::optional<std::uint64_t> parse_count(std::string_view text);
 
+/// For a line that people read: not too long, and nothing in it that a terminal would obey.
+std::string printable(std::string_view raw);
+
 }  // namespace sluice::server
