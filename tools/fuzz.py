@@ -2,7 +2,7 @@
 """Runs the libFuzzer programs of build/fuzz, each from its corpus in tests/fuzz/corpus/NAME.
 
     tools/fuzz.py [--seconds N] [--build] (--all | PROGRAM ...)
-    tools/fuzz.py --minimise PROGRAM      merges what was found (build/fuzz/corpus) into the kept corpus, smallest first
+    tools/fuzz.py --minimise PROGRAM      merges what was found (build/fuzz/corpus) into the kept corpus
 
 First the kept corpus is replayed, every input once; then the program looks for more for N seconds and keeps what it
 finds in build/fuzz/corpus/PROGRAM. A finding is written to build/fuzz/ and printed with the command that replays it.
@@ -18,7 +18,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/fuzz"
 KEPT = ROOT / "tests/fuzz/corpus"
-KEPT_BYTES_MAX = 24 << 10  # of one corpus, so that the repository stays small
+KEPT_BYTES_MAX = 24 << 10  # of one corpus, as KEPT_INPUTS_MAX: the repository stays small
+KEPT_INPUTS_MAX = 100
 INPUT_BYTES_MAX = 4096
 # Memory is a part of what is tested: none of the programs may need much (RELIABILITY 3.6).
 LIMITS = ["-timeout=10", "-rss_limit_mb=1024", f"-max_len={INPUT_BYTES_MAX}"]
@@ -89,20 +90,22 @@ def run(program, how, *corpora):
 
 
 def minimise(program):
-    """Keeps the smallest inputs that together reach what all of them reach, as far as they fit."""
+    """Keeps few inputs that together reach what all of them reach, as far as they fit."""
     kept, found = KEPT / program, BUILD / "corpus" / program
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as merged:
-        subprocess.run([BUILD / program, "-merge=1", *LIMITS, merged, kept, found], check=True,
+        subprocess.run([BUILD / program, "-set_cover_merge=1", *LIMITS, merged, kept, found], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for path in kept.glob("*"):
             path.unlink()
+        reached = sorted(pathlib.Path(merged).iterdir(), key=lambda each: (each.stat().st_size, each.name))
+        # Of too many every so many-th: small ones and large ones.
+        step = -(-len(reached) // KEPT_INPUTS_MAX)
         total = 0
-        for path in sorted(pathlib.Path(merged).iterdir(), key=lambda each: (each.stat().st_size, each.name)):
+        for path in reached[::step]:
             total += path.stat().st_size
-            if total > KEPT_BYTES_MAX:
-                break
-            (kept / path.name).write_bytes(path.read_bytes())
+            if total <= KEPT_BYTES_MAX:
+                (kept / path.name).write_bytes(path.read_bytes())
     print(f"{program}: {len(list(kept.glob('*')))} inputs kept")
 
 

@@ -22,7 +22,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests/mutants/mutants.toml"
 PLACE = ROOT / "build/mutants"
-LAYERS_UP_TO = "engine"  # The layers above have no mutants.
+LAYERS_UP_TO = "gateway"  # The layers above have no mutants.
 SECONDS_MAX = 120  # of one catcher
 
 HEADER = """// Which mistake this process makes; made by tools/mutants.py.

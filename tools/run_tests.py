@@ -20,7 +20,7 @@ THREADED = ("journal", "engine", "gateway", "client", "worker")
 # Layers that clang-tidy reads in ./test; `./dev clang-tidy` reads all of them.
 TIDY_LAYERS = ("base", "model", "wire", "core", "journal")
 
-FUZZ_SECONDS = 20  # each program; `./dev fuzz` for longer
+FUZZ_SECONDS = 10  # each program, behind its kept corpus; `./dev fuzz` for longer
 
 passed, failures, timings = 0, [], []
 
@@ -105,15 +105,18 @@ def tsan():
         ctest("tsan", "-L", f"^({'|'.join(THREADED)})$")
 
 
+def mutants():
+    check("mutants", "python3", "tools/mutants.py")
+
+
 def fuzz():
-    programs = sorted(path.stem for path in (ROOT / "src").rglob("*_fuzz.cc"))
+    programs = sorted(path.stem for folder in ("src", "tests/fuzz") for path in (ROOT / folder).rglob("*_fuzz.cc"))
     if configure("fuzz") and build("fuzz", *programs):
         for program in programs:
-            check(f"fuzz: {program}", f"build/fuzz/{program}", f"-max_total_time={FUZZ_SECONDS}", "-verbosity=0",
-                  "-print_final_stats=1", "-artifact_prefix=build/fuzz/")
+            check(f"fuzz: {program}", "python3", "tools/fuzz.py", program, "--seconds", str(FUZZ_SECONDS))
 
 
-PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan, "fuzz": fuzz}
+PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan, "mutants": mutants, "fuzz": fuzz}
 
 
 def main():

@@ -93,6 +93,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   for (const std::string& warning : loaded->warnings)
     check_message(warning, size);
+  // A path may have any bytes; a TOML file is UTF-8.
+  const std::string& path = loaded->config.data;
+  if (std::any_of(path.begin(), path.end(), [](char byte) { return (byte & 0x80) != 0; })) return 0;
   file.put(printed(*loaded));
   ConfigSources again;
   again.file = file.name();

@@ -17,6 +17,7 @@ constexpr std::size_t numbers_max = 400;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice::reference;
   Script script(std::min(size / sizeof(std::uint64_t), numbers_max));
+  if (script.empty()) return 0;
   std::memcpy(script.data(), data, script.size() * sizeof(std::uint64_t));
   try {
     run(script, {});

@@ -2,6 +2,7 @@
 #include "reference/reference.h"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 namespace sluice::reference {
@@ -73,14 +74,17 @@ std::vector<Job*> Reference::listed(ByteView queue) {
 
 /// The jobs of a queue in the order in which purge and delete remove them.
 std::vector<Job*> Reference::removable(ByteView queue) {
-  std::vector<Job*> found = listed(queue);
-  const auto rank = [](const Job* job) {
-    if (job->state == JobState::ready) return 0;
-    if (job->state == JobState::leased) return 3;
-    return is_pinned(*job) ? 2 : 1;
+  const std::vector<Job*> all = listed(queue);
+  std::vector<Job*> found;
+  const auto add = [&](auto is_wanted) {
+    std::copy_if(all.begin(), all.end(), std::back_inserter(found), is_wanted);
   };
-  std::stable_sort(
-      found.begin(), found.end(), [&](const Job* a, const Job* b) { return rank(a) < rank(b); });
+  const auto is_ready = [](const Job* job) { return job->state == JobState::ready; };
+  const auto is_leased = [](const Job* job) { return job->state == JobState::leased; };
+  add(is_ready);
+  add([&](const Job* job) { return !is_ready(job) && !is_leased(job) && !is_pinned(*job); });
+  add([](const Job* job) { return is_pinned(*job); });
+  add(is_leased);
   return found;
 }
 
