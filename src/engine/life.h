@@ -33,9 +33,7 @@ struct Restored {
 };
 
 /// Errors: as journal::Log::open; `corrupt` if a frame is not understood.
-Result<Restored> restore(io::Directory& directory,
-                         io::Clock& clock,
-                         const EngineOptions& options);
+Result<Restored> restore(io::Directory& directory, io::Clock& clock, const EngineOptions& options);
 
 /// What is handed to the engine: requests of a session, its end, or a task.
 struct Inbound {
