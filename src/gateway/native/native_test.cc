@@ -235,7 +235,7 @@ TEST(NativeGateway, TheConnectionThatHoldsMostIsClosedWhenAllHoldTooMuch) {
   modest.send(std::string(500'000, 'x') + "\r\n");
   EXPECT_TRUE(modest.receive().has_value());
   EXPECT_TRUE(comes_true([&] { return counters.buffered_bytes.load() == 0; }));
-  EXPECT_EQ(counters.connections.load(), 1u);
+  EXPECT_TRUE(comes_true([&] { return counters.connections.load() == 1; }));
 }
 
 TEST(NativeGateway, AClientThatReadsGetsMoreThanTheLimitOfUnsentBytes) {
