@@ -159,10 +159,12 @@ void World::rot() {
   for (const std::string& file : *files) {
     if (file.ends_with(".seg")) segments.push_back(file);
   }
+  if (segments.empty()) return;
   const std::string& file = random_.pick(segments);
   const auto segment = static_cast<std::uint32_t>(std::stoul(file, nullptr, 16));
   if (segment > end.segment()) return;
   const std::size_t bytes = segment == end.segment() ? end.offset() : disk_.content(file).size();
+  if (bytes == 0) return;
   count("disk_faults: rot");
   disk_.flip(file, random_.below(bytes), static_cast<std::uint8_t>(1 + random_.below(255)));
 }

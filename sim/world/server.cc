@@ -291,7 +291,9 @@ std::optional<Moment> Server::forgets_from(Ending how) const {
     if (options.sync.kind == Kind::never) forget(Moment{0});
     if (options.sync.kind == Kind::interval) {
       const Micros late = 2 * (options.sync_max + slower_by_) + 1s;
-      forget(ended_ - 2 * Micros(options.sync.interval) - late);
+      const Micros window = 2 * Micros(options.sync.interval) + late;
+      // A process that was stopped does not sync, either.
+      forget(std::min(ended_, frozen_until_ > ended_ - window ? frozen_from_ : ended_) - window);
     }
   }
   if (options.damage == Damage::lies && at_.disk.lies() > 0) forget(Moment{0});
@@ -372,6 +374,11 @@ void Server::note_syncs(std::uint64_t syncs) {
   if (end == settled_.back()) return;
   settled_.push_back(end);
   if (settled_.size() > syncs_to_settle) settled_.erase(settled_.begin());
+}
+
+void Server::freeze(Moment until) {
+  if (frozen_until_ < at_.schedule.now()) frozen_from_ = at_.schedule.now();
+  frozen_until_ = std::max(frozen_until_, until);
 }
 
 Micros Server::sync_time() {

@@ -56,7 +56,7 @@ class Server final : public engine::Port {
   void end_within_call(Ending how, std::uint64_t nth);
 
   /// SIGSTOP: nothing happens until then.
-  void freeze(Moment until) { frozen_until_ = std::max(frozen_until_, until); }
+  void freeze(Moment until);
 
   /// Syncs take this much longer until the moment.
   void slow_down(Micros by, Moment until);
@@ -122,6 +122,7 @@ class Server final : public engine::Port {
   std::uint64_t turn_number_ = 0;  ///< Of the turn that is scheduled; others are stale.
   std::optional<Moment> next_turn_;
   Moment busy_until_{0};
+  Moment frozen_from_{0};
   Moment frozen_until_{0};
   Moment slow_until_{0};
   Micros slower_by_{0};
