@@ -50,6 +50,7 @@ class Judge {
   }
 
   void sort_out();
+  void assign_answer(const Operation& answer);
   void judge_deliveries();
   void judge_first(Uid uid, const Operation& push, const Leases& leases);
   void judge_repetitions(Uid uid, const Operation& push, const Leases& leases);
@@ -74,7 +75,6 @@ class Judge {
   const History& history_;
   const Timeline timeline_;
   std::map<Uid, Leases> leases_;  ///< By era and token.
-  std::map<std::pair<Uid, std::uint64_t>, std::vector<const Operation*>> answers_;  ///< By token.
   std::map<std::uint64_t, const Operation*>
       cancels_;  ///< By job: the first that may have happened.
   std::vector<const Operation*> removals_;
@@ -94,7 +94,6 @@ void Judge::sort_out() {
     if (operation.act == Act::redrive && may_have_happened(operation)) {
       redrives_.push_back(&operation);
     }
-    if (operation.token != 0) answers_[{operation.uid, operation.token}].push_back(&operation);
     if (operation.act == Act::pull && operation.outcome == Outcome::unknown) {
       for (const std::string& queue : operation.queues)
         lost_pulls_[queue].push_back(&operation);
@@ -106,8 +105,6 @@ void Judge::sort_out() {
       if (const Operation* push = history_.push_of(job.uid)) {
         lease.granted = std::max(lease.granted, push->invoked);
       }
-      const auto answers = answers_.find({job.uid, job.token});
-      if (answers != answers_.end()) lease.answers = answers->second;
       leases_[job.uid].push_back(std::move(lease));
     }
   }
@@ -117,6 +114,22 @@ void Judge::sort_out() {
              std::pair(timeline_.era(*b.pull), b.job->token);
     });
   }
+  for (const Operation& operation : history_.operations()) {
+    if (operation.token != 0) assign_answer(operation);
+  }
+}
+
+/// To the last lease with its token that had been received: after a restart that forgot, there may
+/// be two of them.
+void Judge::assign_answer(const Operation& answer) {
+  const auto leases = leases_.find(answer.uid);
+  if (leases == leases_.end()) return;
+  Lease* answered = nullptr;
+  for (Lease& lease : leases->second) {
+    const bool is_before = lease.order() < answer.invoke_order;
+    if (is_before && lease.job->token == answer.token) answered = &lease;
+  }
+  if (answered != nullptr) answered->answers.push_back(&answer);
 }
 
 // -- Deliveries. ---------------------------------------------------------------------------------
