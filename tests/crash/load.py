@@ -12,7 +12,7 @@ from harness import Closed, RespError, as_dict
 from ledger import Ledger
 
 SHORT_QUEUES, LONG_QUEUE = ("mail", "pdf", "card"), "archive"
-LONG_JOBS_MAX = 15_000
+LONG_JOBS_MAX = 5_000
 GONE = (Closed, OSError, ValueError)  # ValueError: the kill closed the file under the reader
 CLIENT_SECONDS_MAX = 20
 DRAIN_SECONDS_MAX = 120

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -210,6 +211,26 @@ class Stop(unittest.TestCase):
             finally:
                 process.kill()
                 process.wait()
+
+
+class Pause(unittest.TestCase):
+    """A machine that stands still: time goes on."""
+
+    def test_an_ack_that_waited_behind_the_end_of_its_lease_is_refused(self):
+        with Server() as server:
+            client = server.client()
+            for _ in range(5):
+                client("PUSH", "mail", "t", "x")
+                job = client.pull("mail", "LEASE", "50ms")[0]
+                server.process.send_signal(signal.SIGSTOP)
+                time.sleep(0.06)  # the lease ends meanwhile
+                client.send(("ACK", job["id"], job["token"]))
+                server.process.send_signal(signal.SIGCONT)
+                reply = client.receive()
+                self.assertEqual(getattr(reply, "code", reply), "STALE")
+                again = client.pull("mail", "WAIT", "10s")[0]
+                self.assertEqual((again["id"], again["attempt"]), (job["id"], 2))
+                client("ACK", again["id"], again["token"])
 
 
 class DiskFailure(unittest.TestCase):
