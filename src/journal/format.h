@@ -53,6 +53,8 @@
 //   - D > q: a frame that was durable is damaged. The log is corrupt: nobody reads on, nothing is
 //   cut.
 //   - D <= q: what follows the stop was never acknowledged; it is a torn write and does not count.
+//   - If the bytes behind the stop look like frames so often that they cannot all be verified in
+//     reasonable time (FrameFinder), D is unknown: nobody reads on, as above.
 // Since every frame says how far the log was durable, only the last batch or two can be mistaken
 // for torn when they rot; a clean end and the marks of an idle log say it for all frames before
 // them.

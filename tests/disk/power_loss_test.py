@@ -296,6 +296,8 @@ def report(arguments, counts, findings, seconds):
     if arguments.expect_loss:
         print(f"  with --sync never, of {states} states {len(findings)} lost something acknowledged: "
               f"{'as it must be' if findings else 'NOT ONE: this test cannot see a loss'}")
+        print("ledger:", json.dumps({"tool": "power-loss-is-seen", "failures": 0 if findings else 1,
+                                     "counts": {"states": states, "states_with_a_loss": len(findings)}}))
         return 0 if findings else 1
     for cut, wrong in findings[:FINDINGS_MAX]:
         print(f"VIOLATION at cut {cut}:", *wrong[:20], sep="\n  ")
