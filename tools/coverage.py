@@ -29,7 +29,8 @@ EXCEPTION = re.compile(r"^\| `([^`]+)` \| `(.+?)` \| (.+) \|$", re.M)
 def run(*command, **options):
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True, capture_output=True, **options)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        said = done.stdout[-4000:] + done.stderr[-4000:]
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said}")
     return done.stdout
 
 
