@@ -75,7 +75,8 @@ def faults():
         for kind in ("epoll_create", "eventfd", "signalfd", "timerfd"):
             yield Fault(kind, errno.EMFILE, EX_OSERR, count=count)
         yield Fault("thread", errno.EAGAIN, EX_OSERR, count=count)
-        yield Fault("malloc", errno.ENOMEM, EX_OSERR, count=count)
+        # The C library allocates, too: to look up an address, to list a directory.
+        yield Fault("malloc", errno.ENOMEM, EX_OSERR, EX_UNAVAILABLE, EX_IOERR, count=count)
     for kind in ("pwrite", "pread", "fallocate", "ftruncate", "create", "open", "flock", "fstatvfs", "accept", "recv",
                  "send", "epoll_wait"):
         yield Fault(kind, errno.EINTR, count=BURST)
