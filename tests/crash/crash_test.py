@@ -82,6 +82,7 @@ class Crash:
         self.folder = tempfile.mkdtemp(prefix="sluice-crash-")
         self.server = Server(directory=self.folder, start=False, environment=self.faults.environment)
         self.start_seconds, self.counts = [], collections.Counter()
+        self.armed = None  # the name of the point that may strike
         self.kills = collections.Counter(dict.fromkeys((*POINTS, *START_POINTS, *STOP_POINTS), 0))
 
     # -- The server's life. --------------------------------------------------------------------------
@@ -92,6 +93,7 @@ class Crash:
         name = min(names, key=self.kills.get) if self.random.random() < 0.5 else names[0]
         kind, path, action = points[name]
         self.faults.arm(kind, self.random.randint(1, nth_max.get(kind, 1)), action, path=path)
+        self.armed = name
         return name
 
     def start(self, is_killed=False):
@@ -103,7 +105,9 @@ class Crash:
             self.ledger.server_starts()
             self.server.spawn().listening.wait()
             if self.server.port is not None:
-                return self.faults.disarm()  # This start had no such call.
+                self.faults.disarm()
+                if not self.faults.injected:
+                    return  # This start had no such call.
             self.died(name, self.server.wait_exit())
         self.faults.disarm()
         self.ledger.server_starts()
@@ -114,22 +118,23 @@ class Crash:
     def died(self, name, code):
         self.ledger.server_ended()
         self.kills[name] += 1
+        self.armed = None
         if code != KILLED:
             self.ledger.violate("exit code", f"ended with {code} at {name}\n{self.server.output()}")
 
     def kill(self, name="random"):
-        self.server.kill()
-        self.died(name, KILLED)
+        """A point that is armed may strike first, at any moment until the process is gone."""
+        self.faults.disarm()
+        self.server.process.kill()
+        code = self.server.wait_exit()
+        self.died(self.armed if self.armed and self.faults.injected else name, code)
 
     def kill_at(self, name, seconds):
         """Waits for the kill at a point; kills it anyway if its load does not get there in this time."""
         try:
             self.died(name, self.server.wait_exit(seconds))
         except subprocess.TimeoutExpired:
-            self.faults.disarm()
-            self.server.process.kill()
-            code = self.server.wait_exit()
-            self.died(name if self.faults.injected else "random", code)
+            self.kill()
 
     def terminate(self):
         self.load.stopping = True
