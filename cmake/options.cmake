@@ -34,6 +34,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # -Wno-tsan: Asio uses atomic_thread_fence, which GCC's TSan does not model.
   target_compile_options(sluice_flags INTERFACE -Wduplicated-cond -Wlogical-op -Wuseless-cast)
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  # std::stable_sort of libstdc++ 12 uses what libstdc++ 12 itself calls deprecated.
+  target_compile_options(sluice_flags INTERFACE -Wno-deprecated-declarations)
+endif()
 # A hardened binary, as distributions build theirs (RELIABILITY A22).
 if(SLUICE_SANITIZE STREQUAL "")
   target_compile_options(sluice_flags INTERFACE -fstack-protector-strong -fcf-protection
