@@ -21,7 +21,7 @@ BUILD = ROOT / "build/coverage"
 LINES_MIN = 90.0
 # Whatever drives core and journal; what a build does not have is left out.
 PROGRAMS = (("core_test",), ("journal_test",), ("engine_test",), ("model", "--sequences", "2000"),
-            ("sluice_sim", "--seeds", "100"))
+            ("sim/sluice_sim", "--seeds", "100"))
 HEADING = "Branches that no test takes"
 EXCEPTION = re.compile(r"^\| `([^`]+)` \| `(.+?)` \| (.+) \|$", re.M)
 
@@ -42,7 +42,7 @@ def measure():
     run("cmake", "--build", BUILD, "--target", *[words[0] for words in programs])
     profiles = []
     for name, *words in programs:
-        profiles.append(BUILD / f"{name}.profraw")
+        profiles.append(BUILD / f"{pathlib.Path(name).name}.profraw")
         print("+", name, *words, flush=True)
         run(BUILD / name, *words, env={**os.environ, "LLVM_PROFILE_FILE": str(profiles[-1])})
     merged = BUILD / "all.profdata"

@@ -30,7 +30,6 @@ import assurance
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SKIPPED = 77  # the exit code of our tests for what the machine cannot do
 HOUR = 3600
-EXECUTED = re.compile(r"^stat::number_of_executed_units: *(\d+)", re.M)
 
 
 @dataclasses.dataclass
@@ -39,7 +38,6 @@ class Run:
     command: list
     seconds_max: float
     needs: object
-    fuzzer: str = ""  # libFuzzer says what it did in its own words
 
 
 def python(script, *words, seconds_max):
@@ -60,8 +58,9 @@ class Plan:
         return 600 + 3 * seconds * self.scale
 
     def sim(self):
-        return [Run(["build/release/sluice_sim", "--seeds", str(self.times(200_000)), "--first-seed", str(self.seed),
-                     "--jobs", "2"], self.limit(4 * HOUR), ("release", "sluice_sim"))]
+        return [Run(["build/release/sim/sluice_sim", "--seeds", str(self.times(200_000)), "--first-seed",
+                     str(self.seed), "--jobs", str(os.cpu_count() or 1), "--kept", "sim/seeds.txt"],
+                    self.limit(4 * HOUR), ("release", "sluice_sim"))]
 
     def model(self):
         return [Run(["build/release/model", "--sequences", str(self.times(1_000_000)), "--seed", str(self.seed)],
@@ -79,14 +78,9 @@ class Plan:
         return [python("tests/faults/nth_call_test.py", "--full", seconds_max=self.limit(2 * HOUR))]
 
     def fuzz(self):
-        """Ten minutes each, on the corpus that grows in build/fuzz/."""
+        """Ten minutes each."""
         seconds = self.times(600)
-        runs = []
-        for name in sorted(path.stem for folder in ("src", "tests") for path in (ROOT / folder).rglob("*_fuzz.cc")):
-            runs.append(Run([f"build/fuzz/{name}", f"-max_total_time={seconds}", "-print_final_stats=1", "-verbosity=0",
-                             "-artifact_prefix=build/fuzz/", f"build/fuzz/corpus/{name}"],
-                            600 + 2 * seconds, ("fuzz", name), name))
-        return runs
+        return [python("tools/fuzz.py", "--build", "--all", "--seconds", seconds, seconds_max=HOUR + 10 * seconds)]
 
     def load(self):
         def load(name, *words, minutes=10):
@@ -165,11 +159,8 @@ def run_bounded(command, log, seconds_max):
     return code, "".join(lines[-5000:]), not late.is_set()
 
 
-def told(run, part, output):
+def told(part, output):
     """What the program said for the ledger, or nothing."""
-    if run.fuzzer:
-        executed = EXECUTED.search(output)
-        return {"tool": "fuzz", "counts": {"executions": int(executed[1])}, "failures": 0} if executed else None
     lines = [line[len("ledger: "):] for line in output.splitlines() if line.startswith("ledger: ")]
     entry = json.loads(lines[-1]) if lines else None
     return {"tool": part, **entry} if entry else None
@@ -181,13 +172,11 @@ def perform(run, part, log):
         print(f"skipped: {part}: {missing}", flush=True)
         return None
     print("+", shlex.join(run.command), flush=True)
-    if run.fuzzer:
-        (ROOT / "build/fuzz/corpus" / run.fuzzer).mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     code, output, in_time = run_bounded(run.command, log, run.seconds_max)
     if code == SKIPPED:
         return None
-    entry = told(run, part, output) or {"tool": part, "counts": {}, "failures": 0}
+    entry = told(part, output) or {"tool": part, "counts": {}, "failures": 0}
     if code != 0 or not in_time:
         entry["failures"] = max(1, entry["failures"])
     return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
