@@ -239,18 +239,7 @@ void Cycle::commit(Now now, bool is_idle) {
   const bool is_large = log_.unsealed_bytes() >= lazy_write_bytes;
   if (!has_something) return mark_idle(now);
   if (!(is_demanded || is_large || is_due(now))) return;
-  journal::Sync sync = journal::Sync::no;
-  switch (options_.sync.kind) {
-    case SyncPolicy::Kind::always:
-      if (is_demanded || is_due(now)) sync = journal::Sync::yes;
-      break;
-    case SyncPolicy::Kind::interval:
-      if (copies_end_ || now.time - last_sync_ >= options_.sync.interval) sync = journal::Sync::yes;
-      break;
-    case SyncPolicy::Kind::never:
-      if (copies_end_) sync = journal::Sync::yes;
-      break;
-  }
+  const journal::Sync sync = sync_for(now, is_demanded);
   const bool has_bytes = log_.unsealed_bytes() > 0 || log_.is_removal_due();
   if (sync == journal::Sync::no && !has_bytes) return;
   if (sync == journal::Sync::yes) last_sync_ = now.time;
@@ -263,6 +252,22 @@ void Cycle::commit(Now now, bool is_idle) {
     under_way_bytes_ = batch.bytes;
     committer_->start(std::move(batch), sync);
   }
+}
+
+/// Whether what is written now has to reach the disk.
+journal::Sync Cycle::sync_for(Now now, bool is_demanded) const {
+  bool is_wanted = copies_end_.has_value();
+  switch (options_.sync.kind) {
+    case SyncPolicy::Kind::always:
+      is_wanted = is_demanded || is_due(now);
+      break;
+    case SyncPolicy::Kind::interval:
+      is_wanted = is_wanted || now.time - last_sync_ >= options_.sync.interval;
+      break;
+    case SyncPolicy::Kind::never:
+      break;
+  }
+  return is_wanted ? journal::Sync::yes : journal::Sync::no;
 }
 
 /// Lets an idle log say that all of it is durable, so that rot in its last batch is told from a

@@ -120,6 +120,7 @@ class Cycle final : private core::RecordReader {
   void clean(Now now);
   Cleaning wanted_cleaning() const;
   std::size_t clean_budget();
+  journal::Sync sync_for(Now now, bool is_demanded) const;
   bool is_due(Now now) const;
   void mark_idle(Now now);
   void finish(Written written);
