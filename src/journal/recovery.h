@@ -15,7 +15,7 @@ namespace sluice::journal {
 
 /// What a look at the headers and at the last segment says. Nothing is changed by it.
 struct Survey {
-  std::vector<SegmentFile> live;         ///< Without gaps; all headers valid. Empty: no log yet.
+  std::vector<SegmentFile> live;  ///< Without gaps; all headers valid. Empty: no log yet.
   // Files that are no part of the log:
   std::vector<std::uint32_t> dropped;  ///< In front of it; what says so need not be durable yet.
   std::vector<std::uint32_t> unborn;   ///< Behind it.
