@@ -36,8 +36,9 @@ const Job* Reference::find(model::JobId id) const {
 /// The leased job of this token; null: the request has been refused.
 Job* Reference::leased(model::JobId id, model::LeaseToken token) {
   Job* job = find_job(id);
-  const bool is_held =
-      job != nullptr && job->state == JobState::leased && job->place == token.value;
+  // A lease is over once the millisecond in which it ends has passed, fired or not.
+  const bool is_held = job != nullptr && job->state == JobState::leased &&
+                       job->place == token.value && job->due >= now_.time;
   if (is_held) return job;
   refuse(job == nullptr ? ErrorCode::no_job : ErrorCode::stale);
   return nullptr;
