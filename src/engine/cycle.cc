@@ -244,7 +244,7 @@ void Cycle::commit(Now now, bool is_idle) {
   if (sync == journal::Sync::no && !has_bytes) return;
   if (sync == journal::Sync::yes) last_sync_ = now.time;
   dirty_since_.reset();
-  unmarked_since_ = now.time;
+  if (sync == journal::Sync::yes) unmarked_since_ = now.time;
   journal::Batch batch = log_.seal();
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));
@@ -432,7 +432,8 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
   if (is_writing) return wait;
   if (copies_end_ || log_.is_removal_due()) at_most(Duration{0});
   if (dirty_since_) at_most(lazy_write - (now.time - *dirty_since_));
-  if (unmarked_since_) at_most(idle_mark - (now.time - *unmarked_since_));
+  const bool is_clean = log_.unsealed_bytes() == 0 && !has_unsynced_writes_;
+  if (unmarked_since_ && is_clean) at_most(idle_mark - (now.time - *unmarked_since_));
   if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_) {
     at_most(options_.sync.interval - (now.time - last_sync_));
   }

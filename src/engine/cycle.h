@@ -147,7 +147,7 @@ class Cycle final : private core::RecordReader {
   std::size_t under_way_bytes_ = 0;     ///< Of the batch that the committer has.
   Position written_end_;                ///< Behind the last batch that write() returned for.
   std::optional<Time> dirty_since_;     ///< Since when something is appended and not synced.
-  std::optional<Time> unmarked_since_;  ///< The last write; none: marked since, or nothing written.
+  std::optional<Time> unmarked_since_;  ///< The last sync; none: marked since.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
   std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.
