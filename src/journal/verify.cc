@@ -32,15 +32,15 @@ Result<void> verify_segment(io::Directory& directory,
   std::array<char, segment_header_bytes> head{};
   const Result<std::size_t> got = (*file)->read_at(0, head.data(), head.size());
   if (!got) return tl::unexpected<Error>(got.error());
-  const std::optional<std::uint32_t> number = segment_number(extent.file);
-  check(number.has_value());
-  const DecodedHeader decoded = decode_header({head.data(), *got}, *number);
+  const std::uint32_t number = segment_number(extent.file).value_or(0);
+  check(number != 0);
+  const DecodedHeader decoded = decode_header({head.data(), *got}, number);
   if (decoded.state != HeaderState::valid) {
     return damaged(directory, extent.file, 0, "its header fails its checksum");
   }
   const auto end = static_cast<std::uint32_t>(extent.bytes);
   FrameScanner scanner(**file,
-                       {segment_salt(decoded.header.log_id, *number), segment_header_bytes, end},
+                       {segment_salt(decoded.header.log_id, number), segment_header_bytes, end},
                        decoded.header.first_sequence);
   std::uint64_t reported = 0;
   while (scanner.next()) {
