@@ -246,7 +246,7 @@ void Server::end(Ending how) {
                                             : "killed");
   for (const auto& [id, visit] : visits_) {
     visit->vanish(how == Ending::power_loss);
-    at_.schedule.in(0us, [visit = visit] {});  // It may be at work right now.
+    at_.schedule.in(0us, [kept = visit] {});  // It may be at work right now.
   }
   visits_.clear();
   inbox_.clear();

@@ -113,7 +113,6 @@ class Server final : public engine::Port {
   native::Facts facts_;
   std::unique_ptr<engine::Counters> counters_;
   std::unique_ptr<engine::Life> life_;
-  Scribe* scribe_ = nullptr;                                ///< Owned by life_.
   std::map<std::uint32_t, std::shared_ptr<Visit>> visits_;  ///< Shared with events under way.
   std::uint32_t next_session_ = 1;
   std::vector<engine::Inbound> inbox_;
