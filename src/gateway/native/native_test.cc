@@ -234,7 +234,9 @@ TEST(NativeGateway, TheConnectionThatHoldsMostIsClosedWhenAllHoldTooMuch) {
   EXPECT_TRUE(comes_true([&] { return counters.greedy_clients_closed_total.load() == 1; }));
   modest.send(std::string(500'000, 'x') + "\r\n");
   EXPECT_TRUE(modest.receive().has_value());
-  EXPECT_TRUE(comes_true([&] { return counters.buffered_bytes.load() == 0; }));
+  // A connection at rest keeps a small buffer; what the two had sent is given back.
+  constexpr std::uint64_t at_rest = 64u << 10;
+  EXPECT_TRUE(comes_true([&] { return counters.buffered_bytes.load() <= at_rest; }));
   EXPECT_TRUE(comes_true([&] { return counters.connections.load() == 1; }));
 }
 
