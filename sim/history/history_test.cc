@@ -372,6 +372,23 @@ TEST(Judge, ARestartPausesLeasesAndGivesThemAGrace) {
   }
 }
 
+TEST(Judge, AnExtendAfterARestartIsNotPausedByIt) {
+  // The lease may have been over at 32 s, the restart comes later, the extend later still: it ends
+  // at 112 s, without the restart's pause and grace.
+  for (const int again : {110, 113}) {
+    Story story;
+    story.push(1, 11, 1);
+    story.pull(1, 11, 101, 2);
+    story.push(2, 12, 3);
+    story.restart(40, 105);
+    story.answer(Act::extend, 1, 11, 101, 106).duration = 6s;
+    story.pull(1, 11, 201, again);
+    story.answer(Act::ack, 1, 11, 201, again + 1);
+    story.remove(200);
+    EXPECT_EQ(story.verdicts(), again == 110 ? only("two-owners") : innocent) << again;
+  }
+}
+
 // -- stale-ok, refused
 // -----------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ Moment Timeline::earliest_expiry(const Lease& lease, std::size_t order) const {
   const auto survive_restarts = [&](std::size_t until) {
     for (; next < restarts_.size() && restarts_[next].end_order < until; ++next) {
       const Restart& restart = restarts_[next];
-      if (end <= restart.ended) return;  // It may have expired before.
+      if (end <= restart.ended) continue;  // It may have expired before.
       const Micros grace = model::lease_grace;
       end = std::max(end + (restart.began - restart.ended), restart.began + grace) - rounding;
     }

@@ -164,6 +164,7 @@ Server::Start Server::not_started(const Error& error) {
     if (armed_ == Ending::power_loss) {
       at_.clock.reboot();
       at_.history.forget(forgets_from(armed_));
+      expected_.clear();  // Of what was written and not synced, the rest may be gone now.
     }
     return Start::again;
   }
