@@ -2,6 +2,7 @@
 // is answered, a failed disk ends it, and a new start finds everything that was acknowledged.
 #include "engine/engine.h"
 
+#include "engine/test_session.h"
 #include "io/memory.h"
 
 #include <atomic>
@@ -39,32 +40,6 @@ class TestClock final : public io::Clock {
  private:
   std::atomic<std::int64_t> wall_step_{0};
   std::atomic<std::int64_t> ms_{1000};
-};
-
-class TestSession final : public Session {
- public:
-  void on_replies(std::vector<SessionReply> replies) override {
-    const std::lock_guard lock(mutex_);
-    for (SessionReply& reply : replies)
-      answers_[reply.sequence] = std::move(reply.answer);
-    changed_.notify_all();
-  }
-
-  /// The answer to a request; none if it does not come in time.
-  std::optional<model::Answer> take(Sequence sequence, milliseconds wait = seconds(20)) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, wait, [&] { return answers_.contains(sequence); });
-    const auto found = answers_.find(sequence);
-    if (found == answers_.end()) return std::nullopt;
-    model::Answer answer = std::move(found->second);
-    answers_.erase(found);
-    return answer;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<Sequence, model::Answer> answers_;
 };
 
 /// Keeps whole replies, as a gateway does that has not come to render them.

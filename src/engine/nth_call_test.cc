@@ -2,11 +2,11 @@
 // Nth call of a kind failing for N = 1, 2, 3, … until a run has none, and after each run a power
 // loss and a new start that has to find all that was acknowledged.
 #include "engine/engine.h"
+#include "engine/test_session.h"
 #include "io/memory.h"
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,54 +26,14 @@ class StandingClock final : public io::Clock {
   WallTime wall() override { return WallTime(Duration(1'700'000'000'000)); }
 };
 
-/// One client that asks and waits: for its answer, or for the engine to fail.
-class Client final : public Session {
+/// One run of the engine on a directory, as far as the disk lets it go.
+class EngineRun {
  public:
-  void on_replies(std::vector<SessionReply> replies) override {
-    const std::lock_guard lock(mutex_);
-    for (SessionReply& reply : replies)
-      answers_[reply.sequence] = std::move(reply.answer);
-    changed_.notify_all();
-  }
-
-  void engine_failed() {
-    const std::lock_guard lock(mutex_);
-    has_failed_ = true;
-    changed_.notify_all();
-  }
-
-  /// None: the engine failed first.
-  std::optional<model::Answer> ask(Engine& engine, SessionId id, model::Command command) {
-    RequestBatch batch;
-    batch.requests.push_back({++sequence_, std::move(command)});
-    if (auto* pull = std::get_if<model::Pull>(&batch.requests[0].command)) {
-      batch.queue_lists.push_back({"mail"});
-      pull->queues = &batch.queue_lists.back();
-    }
-    engine.submit(id, std::move(batch));
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return has_failed_ || answers_.contains(sequence_); });
-    const auto found = answers_.find(sequence_);
-    if (found == answers_.end()) return std::nullopt;
-    return std::move(found->second);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<Sequence, model::Answer> answers_;
-  Sequence sequence_ = 0;
-  bool has_failed_ = false;
-};
-
-/// The engine's life on a directory, as far as the disk lets it go.
-class Life {
- public:
-  Life(io::MemoryDirectory& directory, io::Clock& clock) {
+  EngineRun(io::MemoryDirectory& directory, io::Clock& clock) {
     EngineOptions options;
     options.log.segment_bytes = 4096;
     options.log.tail_cache_bytes = 0;  // Deliveries read from the disk.
-    options.on_failure = [client = client_](const Error&) { client->engine_failed(); };
+    options.on_failure = [client = client_](const Error&) { client->end(); };
     Result<std::unique_ptr<Engine>> opened = Engine::open(directory, clock, std::move(options));
     if (!opened) return;
     engine_ = std::move(*opened);
@@ -85,7 +45,14 @@ class Life {
   template <class Wanted>
   std::optional<Wanted> ask(model::Command command) {
     if (!is_open()) return std::nullopt;
-    std::optional<model::Answer> answer = client_->ask(*engine_, id_, std::move(command));
+    RequestBatch batch;
+    batch.requests.push_back({++sequence_, std::move(command)});
+    if (auto* pull = std::get_if<model::Pull>(&batch.requests[0].command)) {
+      batch.queue_lists.push_back({"mail"});
+      pull->queues = &batch.queue_lists.back();
+    }
+    engine_->submit(id_, std::move(batch));
+    std::optional<model::Answer> answer = client_->take(sequence_);
     Wanted* wanted = answer ? std::get_if<Wanted>(&*answer) : nullptr;
     return wanted == nullptr ? std::nullopt : std::optional<Wanted>(std::move(*wanted));
   }
@@ -93,41 +60,42 @@ class Life {
   Engine& engine() { return *engine_; }
 
  private:
-  std::shared_ptr<Client> client_ = std::make_shared<Client>();  ///< The engine's, too.
+  std::shared_ptr<TestSession> client_ = std::make_shared<TestSession>();  ///< The engine's, too.
   std::unique_ptr<Engine> engine_;  ///< Null: the disk prevented its start.
   SessionId id_;
+  Sequence sequence_ = 0;
 };
 
 class NthCall : public testing::Test {
  protected:
   /// Pushes, acks, rolls segments and cleans them; what was said goes into known_.
-  void use(Life& life) {
+  void use(EngineRun& run) {
     for (int round = 0; round < 4; ++round) {
-      const auto kept = life.ask<model::Pushed>(model::Push{"mail", "type", "kept", nullptr});
+      const auto kept = run.ask<model::Pushed>(model::Push{"mail", "type", "kept", nullptr});
       if (kept) known_[kept->id.value] = Known::unfinished;
       const std::string bulk(1500, 'x');
       for (int job = 0; job < 3; ++job)
-        life.ask<model::Pushed>(model::Push{"bulk", "type", bulk, nullptr});
-      if (round % 2 == 0) ack_one(life);
-      life.ask<model::Counted>(model::PurgeQueue{"bulk"});
+        run.ask<model::Pushed>(model::Push{"bulk", "type", bulk, nullptr});
+      if (round % 2 == 0) ack_one(run);
+      run.ask<model::Counted>(model::PurgeQueue{"bulk"});
     }
   }
 
-  void ack_one(Life& life) {
-    const auto jobs = life.ask<std::unique_ptr<model::Delivered>>(model::Pull{});
+  void ack_one(EngineRun& run) {
+    const auto jobs = run.ask<std::unique_ptr<model::Delivered>>(model::Pull{});
     if (!jobs || (*jobs)->jobs.empty()) return;  // Nothing to read it from: its lease will end.
     const model::Delivery& job = (*jobs)->jobs[0];
     EXPECT_EQ(job.payload, "kept");
     known_[job.id.value] = Known::nothing;  // Until there is an answer.
-    const bool is_acked = life.ask<model::Done>(model::Ack{job.id, job.token, ""}).has_value();
+    const bool is_acked = run.ask<model::Done>(model::Ack{job.id, job.token, ""}).has_value();
     if (is_acked) known_[job.id.value] = Known::succeeded;
   }
 
   void find_all_that_was_acknowledged() {
-    Life life(*directory_, clock_);
-    ASSERT_TRUE(life.is_open());
+    EngineRun run(*directory_, clock_);
+    ASSERT_TRUE(run.is_open());
     for (const auto& [id, known] : known_) {
-      const auto job = life.ask<std::unique_ptr<model::JobInfo>>(model::GetJob{model::JobId(id)});
+      const auto job = run.ask<std::unique_ptr<model::JobInfo>>(model::GetJob{model::JobId(id)});
       ASSERT_TRUE(job) << "job " << id << " is lost";
       if (known == Known::nothing) continue;
       const bool is_done = (*job)->state == model::JobState::succeeded;
@@ -140,8 +108,8 @@ class NthCall : public testing::Test {
     known_.clear();
     directory_.emplace();
     {
-      Life life(*directory_, clock_);
-      use(life);
+      EngineRun run(*directory_, clock_);
+      use(run);
     }
     directory_->crash(nth);
     directory_->clear_faults();
@@ -155,8 +123,8 @@ class NthCall : public testing::Test {
       begin_again(nth);
       directory_->fail_at(call, nth, is_persistent);
       {
-        Life life(*directory_, clock_);
-        use(life);
+        EngineRun run(*directory_, clock_);
+        use(run);
       }
       const bool is_clean = directory_->calls(call) < nth;
       directory_->clear_faults();
