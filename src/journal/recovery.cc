@@ -22,12 +22,12 @@ tl::unexpected<Error> damaged(const io::Directory& directory,
                               std::uint64_t offset,
                               const std::string& what,
                               std::uint64_t lost_bytes) {
-  return fail(ErrorCode::corrupt,
-              "segment " + segment_name(segment) + " of " + directory.path() +
-                  " is damaged at offset " + std::to_string(offset) + ": " + what + "; " +
-                  std::to_string(lost_bytes) +
-                  " bytes from there on were durable and would be lost. Nothing was changed. "
-                  "Restore a backup, or let `sluice check` show what is left");
+  return damaged_at(directory,
+                    segment,
+                    offset,
+                    what + "; " + std::to_string(lost_bytes) +
+                        " bytes from there on were durable and would be lost. Nothing was "
+                        "changed. Restore a backup, or let `sluice check` show what is left");
 }
 
 /// A dropped segment's mark has the number of the oldest one that is left.

@@ -163,6 +163,15 @@ Result<bool> FrameFinder::verify(std::uint32_t offset) {
   return true;
 }
 
+tl::unexpected<Error> damaged_at(const io::Directory& directory,
+                                 std::uint32_t segment,
+                                 std::uint64_t offset,
+                                 const std::string& what) {
+  return fail(ErrorCode::corrupt,
+              "segment " + segment_name(segment) + " of " + directory.path() +
+                  " is damaged at offset " + std::to_string(offset) + ": " + what);
+}
+
 Result<bool> is_zero(io::File& file, std::uint64_t from, std::uint64_t to) {
   Buffer bytes;
   while (from < to) {

@@ -122,6 +122,12 @@ class FrameFinder {
   Found found_;
 };
 
+/// An error `corrupt` that names the place. `what`: what is wrong there, and what to do.
+tl::unexpected<Error> damaged_at(const io::Directory& directory,
+                                 std::uint32_t segment,
+                                 std::uint64_t offset,
+                                 const std::string& what);
+
 /// Whether the file has nothing but zeros from `from` to `to`.
 Result<bool> is_zero(io::File& file, std::uint64_t from, std::uint64_t to);
 

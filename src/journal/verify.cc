@@ -11,14 +11,15 @@ namespace {
 constexpr std::uint64_t report_bytes = 1u << 20;
 
 tl::unexpected<Error> damaged(const io::Directory& directory,
-                              const std::string& file,
+                              std::uint32_t segment,
                               std::uint64_t offset,
                               const std::string& what) {
-  return fail(ErrorCode::corrupt,
-              "segment " + file + " of " + directory.path() + " is damaged at offset " +
-                  std::to_string(offset) + ": " + what +
-                  "; take a backup now, then stop the server and let `sluice check` show what is "
-                  "left");
+  return damaged_at(directory,
+                    segment,
+                    offset,
+                    what +
+                        "; take a backup now, then stop the server and let `sluice check` show "
+                        "what is left");
 }
 
 }  // namespace
@@ -36,7 +37,7 @@ Result<void> verify_segment(io::Directory& directory,
   check(number != 0);
   const DecodedHeader decoded = decode_header({head.data(), *got}, number);
   if (decoded.state != HeaderState::valid) {
-    return damaged(directory, extent.file, 0, "its header fails its checksum");
+    return damaged(directory, number, 0, "its header fails its checksum");
   }
   const auto end = static_cast<std::uint32_t>(extent.bytes);
   FrameScanner scanner(**file,
@@ -51,7 +52,7 @@ Result<void> verify_segment(io::Directory& directory,
   if (scanner.error()) return tl::unexpected<Error>(*scanner.error());
   if (scanner.offset() != end) {
     return damaged(directory,
-                   extent.file,
+                   number,
                    scanner.offset(),
                    "no intact frame with sequence " + std::to_string(scanner.next_sequence()));
   }
