@@ -233,18 +233,19 @@ void Cycle::commit(Now now, bool is_idle) {
   say(sayable);
 
   if (committer_ != nullptr && committer_->is_busy()) return;
-  const bool is_demanded = !held_.empty() || copies_end_ || log_.is_removal_due();
-  const bool has_something =
-      log_.unsealed_bytes() > 0 || has_unsynced_writes_ || log_.is_removal_due();
+  const bool is_removal_due = log_.is_removal_due();
+  const bool has_work = log_.unsealed_bytes() > 0 || is_removal_due;
+  if (!has_work && !has_unsynced_writes_) return mark_idle(now);
+  const bool is_demanded = !held_.empty() || copies_end_ || is_removal_due;
   const bool is_large = log_.unsealed_bytes() >= lazy_write_bytes;
-  if (!has_something) return mark_idle(now);
   if (!(is_demanded || is_large || is_due(now))) return;
   const journal::Sync sync = sync_for(now, is_demanded);
-  const bool has_bytes = log_.unsealed_bytes() > 0 || log_.is_removal_due();
-  if (sync == journal::Sync::no && !has_bytes) return;
-  if (sync == journal::Sync::yes) last_sync_ = now.time;
+  if (sync == journal::Sync::no && !has_work) return;
+  if (sync == journal::Sync::yes) {
+    last_sync_ = now.time;
+    is_marked_ = false;
+  }
   dirty_since_.reset();
-  if (sync == journal::Sync::yes) unmarked_since_ = now.time;
   journal::Batch batch = log_.seal();
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));
@@ -273,8 +274,8 @@ journal::Sync Cycle::sync_for(Now now, bool is_demanded) const {
 /// Lets an idle log say that all of it is durable, so that rot in its last batch is told from a
 /// torn write (journal/format.h, THE END OF THE LOG). Once per idle time; nobody waits for it.
 void Cycle::mark_idle(Now now) {
-  if (!unmarked_since_ || now.time - *unmarked_since_ < idle_mark) return;
-  unmarked_since_.reset();
+  if (is_marked_ || now.time - last_sync_ < idle_mark) return;
+  is_marked_ = true;
   if (log_.mark_idle()) finish(write_batch(log_, log_.seal(), journal::Sync::no));
 }
 
@@ -433,7 +434,7 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
   if (copies_end_ || log_.is_removal_due()) at_most(Duration{0});
   if (dirty_since_) at_most(lazy_write - (now.time - *dirty_since_));
   const bool is_clean = log_.unsealed_bytes() == 0 && !has_unsynced_writes_;
-  if (unmarked_since_ && is_clean) at_most(idle_mark - (now.time - *unmarked_since_));
+  if (!is_marked_ && is_clean) at_most(idle_mark - (now.time - last_sync_));
   if (options_.sync.kind == SyncPolicy::Kind::interval && has_unsynced_writes_) {
     at_most(options_.sync.interval - (now.time - last_sync_));
   }

@@ -144,12 +144,12 @@ class Cycle final : private core::RecordReader {
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;  ///< Why pushes are refused.
   std::uint64_t push_room_ = ~std::uint64_t{0};
-  std::size_t under_way_bytes_ = 0;     ///< Of the batch that the committer has.
-  Position written_end_;                ///< Behind the last batch that write() returned for.
-  std::optional<Time> dirty_since_;     ///< Since when something is appended and not synced.
-  std::optional<Time> unmarked_since_;  ///< The last sync; none: marked since.
+  std::size_t under_way_bytes_ = 0;  ///< Of the batch that the committer has.
+  Position written_end_;             ///< Behind the last batch that write() returned for.
+  std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
+  bool is_marked_ = true;               ///< Nothing was synced since the last mark of an idle log.
   std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
   Cleaning cleaning_ = Cleaning::none;  ///< The oldest segment is being read.
