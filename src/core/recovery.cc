@@ -158,7 +158,7 @@ Result<void> Core::finish_restore() {
   }
   // The wheel goes by what is over, as tick() does; with time_ itself all that is overdue would
   // wait for another millisecond.
-  timers_.rewind((time_ - Duration{1}).time_since_epoch().count());
+  timers_.rewind((time_ - one_tick).time_since_epoch().count());
   jobs_.for_each([this](Slot slot) { arm(slot); });
   return {};
 }

@@ -319,6 +319,7 @@ std::size_t Session::buffered_bytes() const {
 
 void Session::count_buffers() {
   const std::size_t bytes = buffered_bytes();
+  if (bytes == counted_bytes_) return;  // The usual case: all threads share the counter.
   // Of unsigned numbers: also right when it has become less.
   shared_.counters.buffered_bytes.fetch_add(bytes - counted_bytes_);
   counted_bytes_ = bytes;
