@@ -42,8 +42,12 @@ class TestCore {
     Output out;
     out.open(facts, Position(1, 64));
     run(out);
+    has_written_ = !facts.empty();
     return std::move(out.replies);
   }
+
+  /// Whether the last call wrote facts.
+  bool has_written() const { return has_written_; }
 
   /// All replies that the command gives, to whomever.
   std::vector<model::Reply> replies(std::uint64_t ticket, const model::Command& command) {
@@ -88,6 +92,7 @@ class TestCore {
 
  private:
   Core core_;
+  bool has_written_ = false;
   std::int64_t ms_ = 1'000'000;
 };
 
