@@ -119,6 +119,18 @@ TEST_F(ConfigFile, BracketsWithoutAKeyAreNotToml) {
   EXPECT_NE(problem("[[[[").find(":1: this is not TOML: "), std::string::npos);
 }
 
+TEST_F(ConfigFile, CharactersThatAreNotAsciiBelongInStringsAndComments) {
+  const std::string bom = "\xEF\xBB\xBF";
+  EXPECT_EQ(problem(bom + "data = \"/srv/größe\" # größer\n"), "no problem");
+  EXPECT_EQ(problem("data = '/srv/größe\\'\n# Ü\nio_threads = 1\n"), "no problem");
+  EXPECT_EQ(problem("data = \"\"\"\n/srv/\\\n \"größe\"\"\"\"\n"), "no problem");
+  for (const char* const stray :
+       {"io_threads = 1\ngröße = 2\n", "data = \"/srv/größe\"\nü", "data = '''\ngröße''' ʠ\n"}) {
+    const std::string said = problem(stray);
+    EXPECT_EQ(said.rfind(path_.string() + ":2: this is not TOML: ", 0), 0u) << said;
+  }
+}
+
 TEST(Config, ControlCharactersOfAValueAreNotRepeated) {
   EXPECT_EQ(flag_problem("log_level", "a\x1b[2J\n"),
             "log_level = \"a\\x1b[2J\\x0a\" (--log-level): expected one of debug info warn error");

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -70,11 +71,55 @@ void flatten(const toml::table& table, const std::string& prefix, std::vector<To
   }
 }
 
+/// The line of the first character that is not ASCII and stands neither in a string nor in a
+/// comment, where TOML allows none; 0 if there is none. toml++ must not see it: 3.3 takes its table
+/// of white space to be complete, and what it does about U+00FC, for example, is undefined.
+std::size_t line_of_stray_character(std::string_view text) {
+  constexpr std::array<std::string_view, 4> quotes{R"(""")", "'''", R"(")", "'"};
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  std::size_t line = 1;
+  std::string_view closing;  // What ends the string or comment at hand; empty: there is none.
+  for (std::size_t at = text.starts_with(byte_order_mark) ? 3 : 0; at < text.size(); ++at) {
+    if (text[at] == '\n') ++line;
+    const std::string_view rest = text.substr(at);
+    if (closing.empty()) {
+      const auto* const quote = std::find_if(
+          quotes.begin(), quotes.end(), [rest](auto each) { return rest.starts_with(each); });
+      if (quote != quotes.end()) {
+        closing = *quote;
+        at += closing.size() - 1;
+      } else if (text[at] == '#') {
+        closing = "\n";
+      } else if ((static_cast<unsigned char>(text[at]) & 0x80) != 0) {
+        return line;
+      }
+    } else if (text[at] == '\\' && closing.front() == '"') {
+      ++at;  // Whatever it is, it does not end the string.
+      if (at < text.size() && text[at] == '\n') ++line;
+    } else if (rest.starts_with(closing)) {
+      at += closing.size() - 1;
+      // Up to two quotes may stand in front of the three that end a string of several lines.
+      for (int more = 0; closing.size() == 3 && more < 2; ++more) {
+        if (at + 1 < text.size() && text[at + 1] == closing.front()) ++at;
+      }
+      closing = {};
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 Result<std::vector<TomlEntry>> read_toml(const std::string& file) {
   const Result<std::string> content = read_file(file);
   if (!content) return tl::unexpected(content.error());
+  if (const std::size_t line = line_of_stray_character(*content); line != 0) {
+    return fail(ErrorCode::arg,
+                fmt::format("{}:{}: this is not TOML: a character that is not ASCII stands outside "
+                            "of strings and comments",
+                            file,
+                            line));
+  }
   std::vector<TomlEntry> entries;
   try {
     flatten(toml::parse(*content), "", entries);
