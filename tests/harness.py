@@ -183,6 +183,11 @@ class Server:
     def output(self):
         return "\n".join(self.lines[-200:])
 
+    def logs(self, words):
+        """How many lines of its log have these words; waits for the first. A line comes by a pipe, so it may
+        be read later than a reply that was sent behind it."""
+        return eventually(lambda: sum(words in line for line in list(self.lines)))
+
     def client(self, **options):
         return Client(self.port, **options)
 

@@ -159,7 +159,7 @@ class FailingDisk(unittest.TestCase):
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self.fault("fail-read")
         self.assertEqual(self.client.pull("mail", "LEASE", "20ms"), [])
-        self.assertTrue(any("event=record_unreadable" in line for line in self.server.lines), self.server.output())
+        self.assertTrue(self.server.logs("event=record_unreadable"), self.server.output())
         self.heal()
         jobs = self.client.pull("mail", "WAIT", "10s")
         self.assertEqual([job["payload"].decode() for job in jobs], [payload])

@@ -100,7 +100,7 @@ class FullDisk(unittest.TestCase):
         self.assertIn("disk_free_bytes_min", reason)
         self.assertGreater(taken * len(PAYLOAD), DISK_BYTES // 2)
         self.assertGreaterEqual(free_bytes(self.folder), RESERVE - 2 * SEGMENT - SEGMENT // 4)
-        self.assertTrue(any("event=out_of_space" in line for line in self.server.lines))
+        self.assertTrue(self.server.logs("event=out_of_space"))
         one, two, three = self.client.pull("mail", "COUNT", 3, "LEASE", "1m")
         self.client("EXTEND", one["id"], one["token"], "2m")
         self.assertEqual(self.client("FAIL", one["id"], one["token"], "no luck", "RETRY", 0), "OK")
@@ -108,7 +108,7 @@ class FullDisk(unittest.TestCase):
         self.assertEqual(self.client("ACK", three["id"], three["token"]), "OK")
         self.assertEqual(finish(self, self.client, taken), taken - 1)
         self.assertTrue(eventually(lambda: is_push_taken(self.client), 20), self.server.output())
-        self.assertTrue(any("event=space_available" in line for line in self.server.lines))
+        self.assertTrue(self.server.logs("event=space_available"))
         self.assertEqual(self.server.terminate(), 0)
 
     def test_what_was_acknowledged_outlives_a_kill_on_the_full_disk(self):
