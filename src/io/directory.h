@@ -35,6 +35,9 @@ class File {
 
   /// Drops clean cached pages, so that the next read comes from the device.
   virtual void forget_cache() = 0;
+  /// The same for pages that lie wholly within the first `bytes`. The page in which a file that
+  /// grows ends has to stay: to write into it, it would have to be read first.
+  virtual void forget_front(std::uint64_t bytes) = 0;
 };
 
 enum class OpenMode : std::uint8_t {

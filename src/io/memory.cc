@@ -4,6 +4,7 @@
 #include "io/memory_content.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -105,9 +106,11 @@ class MemoryFile final : public File {
     return content_->size();
   }
 
-  void forget_cache() override {
+  void forget_cache() override { forget_front(std::numeric_limits<std::uint64_t>::max()); }
+
+  void forget_front(std::uint64_t bytes) override {
     const std::lock_guard lock(directory_.mutex_);
-    if (!is_dead()) content_->forget_clean();
+    if (!is_dead()) content_->forget_clean(bytes);
   }
 
  private:

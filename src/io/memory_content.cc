@@ -118,8 +118,10 @@ void MemoryContent::lose_dirty_marks() {
   dirty_pages_.clear();
 }
 
-void MemoryContent::forget_clean() {
-  for (const std::unique_ptr<Page>& each : pages_) {
+void MemoryContent::forget_clean(std::uint64_t bytes) {
+  const std::size_t whole_pages = std::min<std::uint64_t>(bytes / page_bytes, pages_.size());
+  for (std::size_t page = 0; page < whole_pages; ++page) {
+    const std::unique_ptr<Page>& each = pages_[page];
     if (each == nullptr) continue;
     for (std::size_t s = 0; s < sectors_per_page; ++s) {
       if ((each->dirty >> s & 1) != 0) continue;

@@ -36,8 +36,8 @@ class MemoryContent {
   void make_durable();
   /// What Linux does when writeback fails: the pages are clean now, and nothing was written.
   void lose_dirty_marks();
-  /// Clean sectors are read from the device again.
-  void forget_clean();
+  /// Clean sectors of the pages wholly within the first `bytes` are read from the device again.
+  void forget_clean(std::uint64_t bytes);
   /// Decides for every unsynced sector and for the size; the cache is the device afterwards.
   void lose_power(std::mt19937_64& random);
 

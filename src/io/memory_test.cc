@@ -72,6 +72,17 @@ TEST(Memory, AFailedSyncLeavesPagesThatReadAsNewUntilTheCacheIsForgotten) {
   EXPECT_EQ(directory.content("file"), "old");
 }
 
+TEST(Memory, ForgettingTheFrontKeepsThePageInWhichItEnds) {
+  MemoryDirectory directory;
+  const auto file = create(directory, "file");
+  const std::string page(4096, 'a');
+  ASSERT_TRUE(file->write_at(0, page + "end"));
+  directory.fail_at(Call::sync, 1);
+  EXPECT_FALSE(file->sync());  // The pages are clean now and not on the device.
+  file->forget_front(page.size() + 3);
+  EXPECT_EQ(directory.content("file"), std::string(4096, '\0') + "end");
+}
+
 TEST(Memory, TheNthCallFailsOnceOrFromThenOn) {
   MemoryDirectory directory;
   const auto file = create(directory, "file");

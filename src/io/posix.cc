@@ -154,6 +154,12 @@ class PosixFile final : public File {
     ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
 
+  void forget_front(std::uint64_t bytes) override {
+    // The kernel keeps a page that is only partly in the range; a range of none is the whole file.
+    if (bytes == 0) return;
+    ::posix_fadvise(fd_.get(), 0, static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
+  }
+
  private:
   /// For file systems without fallocate(). Unlike glibc's posix_fallocate() it writes every byte,
   /// so that the space is really there.

@@ -29,7 +29,7 @@ Result<void> verify_segment(io::Directory& directory,
                             const OnVerified& on_verified) {
   Result<std::unique_ptr<io::File>> file = directory.open(extent.file, io::OpenMode::read_only);
   if (!file) return tl::unexpected<Error>(file.error());
-  (*file)->forget_cache();
+  (*file)->forget_front(extent.bytes);
   std::array<char, segment_header_bytes> head{};
   const Result<std::size_t> got = (*file)->read_at(0, head.data(), head.size());
   if (!got) return tl::unexpected<Error>(got.error());
@@ -57,7 +57,8 @@ Result<void> verify_segment(io::Directory& directory,
                    "no intact frame with sequence " + std::to_string(scanner.next_sequence()));
   }
   on_verified(end - reported);
-  (*file)->forget_cache();  // Nobody asked for these bytes: leave the cache to those who do.
+  (*file)->forget_front(
+      extent.bytes);  // Nobody asked for these bytes: leave the cache to those who do.
   return {};
 }
 
