@@ -290,10 +290,6 @@ void Core::take_options(const model::PushOptions& options, Slot slot) {
 // -- Leases. -------------------------------------------------------------------------------------
 
 void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output& out) {
-  // Pulls that wait come first. This one could otherwise take a job that was pushed a moment ago in
-  // the same turn of the engine, and the one before it would wait on, with the client's ordered
-  // replies behind it.
-  if (!signalled_.empty()) dispatch(now, out);
   std::vector<QueueIndex> queues;
   queues.reserve(pull.queues->size());
   for (const ByteView name : *pull.queues) {
@@ -313,11 +309,18 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
       queues.push_back(queue->index);
     }
   }
-  Position needs;
-  std::unique_ptr<model::Delivered> delivered =
-      lease_jobs(queues, pull.count, pull.lease, pull.worker, now, out, needs);
-  if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
-  if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
+  // Pulls that wait come first. This one could otherwise take a job that was pushed a moment ago in
+  // the same turn of the engine, and the one before it would wait on, with the client's ordered
+  // replies behind it. So it joins the line, if only until the next dispatch().
+  const bool must_queue = std::any_of(
+      queues.begin(), queues.end(), [this](QueueIndex index) { return has_line(*queues_[index]); });
+  if (!must_queue) {
+    Position needs;
+    std::unique_ptr<model::Delivered> delivered =
+        lease_jobs(queues, pull.count, pull.lease, pull.worker, now, out, needs);
+    if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
+    if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
+  }
   PullWaiter waiter{std::move(queues),
                     pull.count,
                     pull.lease,
@@ -326,6 +329,7 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
                     next_arrival_++};
   for (const QueueIndex index : waiter.queues) {
     queues_[index]->waiters.emplace(waiter.arrival, ticket);
+    if (has_line(*queues_[index])) signal(*queues_[index]);
   }
   if (waiter.deadline != never) wait_ends_.emplace(waiter.deadline, ticket);
   pulls_.emplace(ticket, std::move(waiter));

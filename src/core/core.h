@@ -28,6 +28,7 @@
 #include "model/reply.h"
 
 #include <array>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -55,8 +56,9 @@ class Core {
   void apply(const model::Command& command, model::Ticket ticket, Now now, Output& out);
   /// Does one thing that is due: false when nothing is, or `steps` (work budget) is used up.
   bool tick(Now now, std::size_t& steps, Output& out);
-  /// Gives jobs that became ready to pulls that wait. Call after apply and tick; one frame.
-  void dispatch(Now now, Output& out);
+  /// Gives jobs that became ready to pulls that wait, until jobs of `bytes_budget` are given away.
+  /// True: pulls are left that could have one. Call after apply and tick; one frame.
+  bool dispatch(Now now, std::uint64_t bytes_budget, Output& out);
   /// How long until tick() has something to do; none: nothing is pending.
   std::optional<Duration> until_next(Now now) const;
 
@@ -125,7 +127,6 @@ class Core {
   void handle(const model::GetStats&, model::Ticket, Now, Output&);
 
   // apply.cc: parts of a push and of a pull.
-  Result<Queue*> queue_for_push(const model::Push& push, Now now);
   Result<void> check_push(const model::Push& push, const Queue* queue) const;
   /// The answer that a held unique key gives; none: the push goes on.
   std::optional<model::Answer> meet_unique(const model::Push& push,
@@ -178,6 +179,7 @@ class Core {
   void remove_job(Slot slot, Output& out);
   void forget_dependencies(Slot slot);
   void keep_or_remove(Slot slot, Output& out);
+  bool is_time_mark_due() const;
   void expire_timer(Slot slot, Now now, Output& out);
 
   // queues.cc
@@ -186,6 +188,7 @@ class Core {
   void put_queue_fact(Queue& queue, Output& out);
   Result<Queue*> known_queue(ByteView name);
   void signal(Queue& queue);
+  static bool has_line(const Queue& queue);
   void drop_waiter(model::Ticket ticket);
   std::uint64_t remove_up_to(Queue& queue, std::size_t budget, Output& out);
   void redrive(Slot slot, Now now, Output& out);
@@ -230,7 +233,7 @@ class Core {
   std::map<model::Ticket, AwaitWaiter> awaits_;
   std::map<model::JobId, std::vector<model::Ticket>> awaited_;
   std::set<std::pair<Time, model::Ticket>> wait_ends_;
-  std::vector<QueueIndex> signalled_;
+  std::deque<QueueIndex> signalled_;  ///< Queues that got ready jobs while pulls waited.
   std::uint64_t next_arrival_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint64_t next_sequence_ = 1;  ///< Job ids and places in lists: never used twice.
@@ -240,6 +243,8 @@ class Core {
   std::uint64_t live_bytes_ = 0;
   std::uint64_t details_bytes_ = 0;  ///< Heap of details, roughly.
   std::uint64_t expired_leases_total_ = 0;
+  std::uint64_t leased_ = 0;  ///< Jobs that are leased now.
+  Time time_mark_;            ///< When the time was last written for its own sake.
 };
 
 }  // namespace sluice::core

@@ -72,7 +72,8 @@ class World {
     while (more) {
       learn(log_.frame([&](Output& out) { more = core_.tick(now(), steps, out); }));
     }
-    learn(log_.frame([&](Output& out) { core_.dispatch(now(), out); }));
+    learn(log_.frame(
+        [&](Output& out) { core_.dispatch(now(), pick(4) == 0 ? 200 : ~std::uint64_t{0}, out); }));
   }
 
   void clean_oldest_segment() {

@@ -59,6 +59,20 @@ TEST_F(Life, ALeaseWithoutAWorkersNameForgetsTheOneBefore) {
   EXPECT_EQ(core_.info(id).worker, "");
 }
 
+TEST_F(Life, ARestartDoesNotLengthenALeaseByTheIdleTimeBeforeIt) {
+  model::PushOptions options;
+  options.timeout = std::chrono::hours(2);
+  const model::JobId id = core_.push("mail", &options);
+  core_.pull("mail");
+  for (int second = 0; second < 3600; ++second)
+    core_.pass(std::chrono::seconds(1));
+  core_.restart(std::chrono::minutes(10));
+  core_.pass(std::chrono::minutes(59));
+  EXPECT_EQ(core_.state(id), JobState::leased);
+  core_.pass(std::chrono::minutes(1) + model::time_mark_period + Duration(2));
+  EXPECT_EQ(core_.state(id), JobState::ready);
+}
+
 TEST_F(Life, WhoeverAwaitsAJobIsToldWhenItIsPurged) {
   const model::JobId id = core_.push("mail");
   EXPECT_TRUE(core_.replies(7, model::Await{id, Duration(60'000)}).empty());

@@ -109,9 +109,10 @@ void Core::link(Slot slot) {
   const Job& job = jobs_[slot];
   Queue& queue = *queues_[job.queue];
   ++queue.counts[index_of(job.state)];
+  if (job.state == JobState::leased) ++leased_;
   if (job.state == JobState::ready) {
     queue.ready.add(jobs_, slot);
-    if (!queue.waiters.empty()) signal(queue);
+    if (has_line(queue)) signal(queue);
   } else {
     list_of(slot).push_back(jobs_, slot);
   }
@@ -123,6 +124,7 @@ void Core::unlink(Slot slot) {
   Queue& queue = *queues_[job.queue];
   disarm(slot);
   --queue.counts[index_of(job.state)];
+  if (job.state == JobState::leased) --leased_;
   if (job.state == JobState::ready) {
     queue.ready.remove(jobs_, slot);
   } else {
@@ -404,6 +406,13 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     last_facts_ = out.base;
     return true;
   }
+  if (is_time_mark_due() && steps > 0) {
+    --steps;
+    time_mark_ = time_;
+    put_meta(out);
+    last_facts_ = out.base;
+    return true;
+  }
   Slot slot = timers_.pop(passed.time_since_epoch().count(), steps);
   if (slot == no_slot) slot = wall_timers_.pop(wall, steps);
   if (slot == no_slot) return false;
@@ -411,6 +420,10 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
   if (!settled_.empty()) settle(now, out);
   if (out.has_facts()) last_facts_ = out.base;
   return true;
+}
+
+bool Core::is_time_mark_due() const {
+  return leased_ > 0 && time_ >= time_mark_ + model::time_mark_period;
 }
 
 void Core::expire_timer(Slot slot, Now now, Output& out) {
@@ -456,6 +469,10 @@ std::optional<Duration> Core::until_next(Now now) const {
     if (!soonest || wait < *soonest) soonest = wait;
   };
   const std::int64_t time = (std::max(time_, now.time) - one_tick).time_since_epoch().count();
+  if (leased_ > 0) {
+    const Time mark = time_mark_ + model::time_mark_period - one_tick;
+    consider(mark.time_since_epoch().count() - time);
+  }
   if (const auto next = timers_.next()) consider(*next - time);
   if (const auto next = wall_timers_.next()) consider(*next - now.wall.time_since_epoch().count());
   if (!wait_ends_.empty()) consider(wait_ends_.begin()->first.time_since_epoch().count() - time);
@@ -464,27 +481,36 @@ std::optional<Duration> Core::until_next(Now now) const {
   return Duration(std::max<std::int64_t>(*soonest, 0));
 }
 
+/// Whether pulls wait here that will have a job at the next dispatch().
+bool Core::has_line(const Queue& queue) {
+  return !queue.waiters.empty() && queue.ready.size() > 0 && !queue.policy.paused;
+}
+
 /// Serves the pulls that wait on queues which got ready jobs, in the order in which they came.
-void Core::dispatch(Now now, Output& out) {
+bool Core::dispatch(Now now, std::uint64_t bytes_budget, Output& out) {
   time_ = std::max(time_, now.time);
   now.time = time_;
-  for (std::size_t next = 0; next < signalled_.size(); ++next) {
-    if (queues_[signalled_[next]] == nullptr) continue;
-    Queue& queue = *queues_[signalled_[next]];
-    queue.is_signalled = false;
-    while (!queue.waiters.empty() && queue.ready.size() > 0 && !queue.policy.paused) {
-      const model::Ticket ticket = queue.waiters.begin()->second;
-      const PullWaiter waiter = pulls_.at(ticket);
-      drop_waiter(ticket);
-      Position needs;
-      std::unique_ptr<model::Delivered> delivered =
-          lease_jobs(waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
-      check(delivered != nullptr);
-      reply(ticket, std::move(delivered), out, needs);
+  std::uint64_t bytes = 0;
+  while (!signalled_.empty() && bytes < bytes_budget) {
+    Queue* queue = queues_[signalled_.front()].get();
+    if (queue == nullptr || !has_line(*queue)) {
+      if (queue != nullptr) queue->is_signalled = false;
+      signalled_.pop_front();
+      continue;
     }
+    const model::Ticket ticket = queue->waiters.begin()->second;
+    const PullWaiter waiter = pulls_.at(ticket);
+    drop_waiter(ticket);
+    Position needs;
+    std::unique_ptr<model::Delivered> delivered =
+        lease_jobs(waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
+    check(delivered != nullptr);
+    for (const model::Delivery& each : delivered->jobs)
+      bytes += each.record_bytes;
+    reply(ticket, std::move(delivered), out, needs);
   }
-  signalled_.clear();
   if (out.has_facts()) last_facts_ = out.base;
+  return !signalled_.empty();
 }
 
 }  // namespace sluice::core

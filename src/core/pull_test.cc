@@ -21,7 +21,13 @@ class WaitingPulls : public testing::Test {
     return std::holds_alternative<std::unique_ptr<model::Delivered>>(reply.answer);
   }
 
+  std::vector<model::Reply> dispatch(std::uint64_t bytes_budget = ~std::uint64_t{0}) {
+    return core_.call(
+        [&](Output& out) { has_more_ = core_->dispatch(core_.now(), bytes_budget, out); });
+  }
+
   TestCore core_;
+  bool has_more_ = false;
 };
 
 TEST_F(WaitingPulls, AreServedInTheOrderInWhichTheyCame) {
@@ -29,7 +35,7 @@ TEST_F(WaitingPulls, AreServedInTheOrderInWhichTheyCame) {
   EXPECT_TRUE(pull(2, Duration(100)).empty());
   core_.push("mail");
   core_.push("mail");
-  const auto replies = core_.call([this](Output& out) { core_->dispatch(core_.now(), out); });
+  const auto replies = dispatch();
   ASSERT_EQ(replies.size(), 2u);
   EXPECT_EQ(replies[0].ticket, model::Ticket(1));
   EXPECT_EQ(replies[1].ticket, model::Ticket(2));
@@ -38,7 +44,8 @@ TEST_F(WaitingPulls, AreServedInTheOrderInWhichTheyCame) {
 TEST_F(WaitingPulls, AreNotOvertakenByAPullOfTheSameTurn) {
   EXPECT_TRUE(pull(1, Duration(100)).empty());
   core_.push("mail");
-  const auto replies = pull(2, Duration(100));
+  EXPECT_TRUE(pull(2, Duration(100)).empty());
+  const auto replies = dispatch();
   ASSERT_EQ(replies.size(), 1u);
   EXPECT_EQ(replies[0].ticket, model::Ticket(1));
   EXPECT_TRUE(has_job(replies[0]));
@@ -47,12 +54,38 @@ TEST_F(WaitingPulls, AreNotOvertakenByAPullOfTheSameTurn) {
 TEST_F(WaitingPulls, AreNotOvertakenByAPullThatDoesNotWait) {
   EXPECT_TRUE(pull(1, Duration(100)).empty());
   core_.push("mail");
-  const auto replies = pull(2, Duration(0));
+  EXPECT_TRUE(pull(2, Duration(0)).empty());
+  EXPECT_EQ(dispatch().size(), 1u);
+  const auto replies = core_.pass(Duration(1));
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0].ticket, model::Ticket(2));
+  EXPECT_TRUE(std::holds_alternative<model::Nothing>(replies[0].answer));
+}
+
+TEST_F(WaitingPulls, BehindOthersInOneQueueAreServedFromAnother) {
+  EXPECT_TRUE(pull(1, Duration(100)).empty());
+  core_.push("mail");
+  const model::JobId other = core_.push("print");
+  const std::vector<ByteView> both{"mail", "print"};
+  model::Pull command;
+  command.queues = &both;
+  EXPECT_TRUE(core_.replies(2, command).empty());
+  const auto replies = dispatch();
   ASSERT_EQ(replies.size(), 2u);
-  EXPECT_EQ(replies[0].ticket, model::Ticket(1));
-  EXPECT_TRUE(has_job(replies[0]));
-  EXPECT_EQ(replies[1].ticket, model::Ticket(2));
-  EXPECT_TRUE(std::holds_alternative<model::Nothing>(replies[1].answer));
+  EXPECT_EQ(std::get<std::unique_ptr<model::Delivered>>(replies[1].answer)->jobs.at(0).id, other);
+}
+
+TEST_F(WaitingPulls, AreServedAsFarAsTheirBytesHaveRoomAndTheRestLater) {
+  for (std::uint64_t ticket = 1; ticket <= 3; ++ticket)
+    EXPECT_TRUE(pull(ticket, Duration(100)).empty());
+  for (int job = 0; job < 3; ++job)
+    core_.push("mail");
+  EXPECT_TRUE(dispatch(0).empty());
+  EXPECT_TRUE(has_more_);
+  EXPECT_EQ(dispatch(1).size(), 1u);
+  EXPECT_TRUE(has_more_);
+  EXPECT_EQ(dispatch().size(), 2u);
+  EXPECT_FALSE(has_more_);
 }
 
 }  // namespace

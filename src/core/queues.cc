@@ -153,6 +153,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
     core::put_queue_gone(*out.facts, queue.index);
     if (last_queue_ == &queue) last_queue_ = nullptr;
     queue_names_.erase(queue.name);
+    std::erase(signalled_, queue.index);
     queues_[queue.index].reset();
   }
   reply(ticket, model::Counted{removed, more}, out, out.base);

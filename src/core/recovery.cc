@@ -179,6 +179,7 @@ void Core::file_restored(Slot slot, Stragglers& stragglers) {
   }
   const auto state = static_cast<std::size_t>(job.state);
   ++queue.counts[state];
+  if (job.state == JobState::leased) ++leased_;
   if (job.state == JobState::ready) {
     if (queue.ready.accepts(jobs_, slot)) return queue.ready.add(jobs_, slot);
     stragglers[{job.queue, state}].push_back(slot);
@@ -196,6 +197,7 @@ void Core::boot(Now now, Output& out) {
   ++epoch_;
   next_token_ = 1;
   put_meta(out);
+  time_mark_ = time_;
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
     const JobList& leased_jobs = queue->lists[static_cast<std::size_t>(JobState::leased)];
@@ -312,6 +314,7 @@ std::string Core::dump() const {
 void Core::check_invariants() const {
   std::size_t jobs = 0;
   std::size_t timers = 0;
+  std::uint64_t leased = 0;
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
     check(queue_names_.at(queue->name) == queue->index);
@@ -320,6 +323,7 @@ void Core::check_invariants() const {
     for (std::size_t index = 0; index < model::job_state_count; ++index) {
       const auto state = static_cast<JobState>(index);
       jobs += queue->counts[index];
+      if (state == JobState::leased) leased += queue->counts[index];
       if (state == JobState::ready) {
         check(queue->ready.size() == queue->counts[index]);
       } else if (model::is_final(state)) {
@@ -332,6 +336,7 @@ void Core::check_invariants() const {
     check(final_listed == final_counted);
   }
   check(jobs == jobs_.size());
+  check(leased == leased_);
   jobs_.for_each([&](Slot slot) {
     const Job& job = jobs_[slot];
     check(TimerWheel::is_armed(job) == (job.due != never));

@@ -5,6 +5,7 @@
 #include "core/core.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,12 +14,15 @@ namespace sluice::core {
 
 class TestCore {
  public:
-  explicit TestCore(const model::Limits& limits = {}) : core_(limits, std::uint16_t{0}) {
-    check(core_.finish_restore().has_value());
-    call([this](Output& out) { core_.boot(now(), out); });
-  }
+  explicit TestCore(const model::Limits& limits = {}) : limits_(limits) { start(); }
 
-  Core* operator->() { return &core_; }
+  Core* operator->() { return &*core_; }
+
+  /// The server goes down for a time, and comes back with what it has written.
+  void restart(Duration down) {
+    ms_ += down.count();
+    start();
+  }
 
   Now now() const { return {Time(Duration(ms_)), WallTime(Duration(ms_))}; }
 
@@ -28,14 +32,15 @@ class TestCore {
     std::vector<model::Reply> replies;
     std::size_t steps = 1000;
     for (bool more = true; more;) {
-      for (model::Reply& reply : call([&](Output& out) { more = core_.tick(now(), steps, out); })) {
+      for (model::Reply& reply :
+           call([&](Output& out) { more = core_->tick(now(), steps, out); })) {
         replies.push_back(std::move(reply));
       }
     }
     return replies;
   }
 
-  /// What one call of the core replies; its facts are forgotten.
+  /// What one call of the core replies.
   template <class Call>
   std::vector<model::Reply> call(Call run) {
     Buffer facts;
@@ -43,6 +48,7 @@ class TestCore {
     out.open(facts, Position(1, 64));
     run(out);
     has_written_ = !facts.empty();
+    frames_.emplace_back(facts.view());
     return std::move(out.replies);
   }
 
@@ -51,7 +57,7 @@ class TestCore {
 
   /// All replies that the command gives, to whomever.
   std::vector<model::Reply> replies(std::uint64_t ticket, const model::Command& command) {
-    return call([&](Output& out) { core_.apply(command, model::Ticket(ticket), now(), out); });
+    return call([&](Output& out) { core_->apply(command, model::Ticket(ticket), now(), out); });
   }
 
   /// The answer to a command that is answered at once.
@@ -91,7 +97,17 @@ class TestCore {
   }
 
  private:
-  Core core_;
+  void start() {
+    core_.emplace(limits_, std::uint16_t{0});
+    for (const std::string& frame : frames_)
+      check(core_->restore(Position(1, 64), frame).has_value());
+    check(core_->finish_restore().has_value());
+    call([this](Output& out) { core_->boot(now(), out); });
+  }
+
+  const model::Limits limits_;
+  std::optional<Core> core_;
+  std::vector<std::string> frames_;
   bool has_written_ = false;
   std::int64_t ms_ = 1'000'000;
 };

@@ -188,9 +188,16 @@ void Cycle::advance(Now now) {
   apply_postponed(now);
   if (!continuations_.empty()) continue_large_commands(now);
   fire_timers(now);
-  frame([&] { core_->dispatch(now, out_); });
+  dispatch(now);
   clean(now);
   if (!dirty_since_ && log_.unsealed_bytes() > 0) dirty_since_ = now.time;
+}
+
+/// A queue that is resumed, or gets many jobs at once, may have something for thousands of pulls.
+void Cycle::dispatch(Now now) {
+  const std::uint64_t held = answers_.held_bytes();
+  const std::uint64_t room = is_full() ? 0 : answer_bytes_max - held + 1;
+  frame([&] { has_pulls_left_ = core_->dispatch(now, room, out_); });
 }
 
 void Cycle::fire_timers(Now now) {
@@ -427,7 +434,7 @@ std::optional<Duration> Cycle::idle_for(Now now) const {
   const auto at_most = [&wait](Duration limit) {
     if (!wait || *wait > limit) wait = std::max(limit, Duration{0});
   };
-  if (!postponed_.empty()) at_most(answer_wait);
+  if (!postponed_.empty() || has_pulls_left_) at_most(answer_wait);
   if (std::max(cleaning_, wanted_cleaning()) == Cleaning::due) at_most(Duration{1});
   const bool is_writing = committer_ != nullptr && committer_->is_busy();
   if (is_writing) return wait;

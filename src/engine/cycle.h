@@ -115,6 +115,7 @@ class Cycle final : private core::RecordReader {
   void keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch);
   void apply_one(model::Ticket ticket, const model::Command& command, Now now);
   void continue_large_commands(Now now);
+  void dispatch(Now now);
   void fire_timers(Now now);
   void give_back_undelivered(Now now);
   void clean(Now now);
@@ -154,6 +155,7 @@ class Cycle final : private core::RecordReader {
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
   Cleaning cleaning_ = Cleaning::none;  ///< The oldest segment is being read.
   bool has_timers_left_ = false;
+  bool has_pulls_left_ = false;  ///< There are jobs for them, but no room for more answers.
   std::optional<Error> failure_;
 };
 

@@ -278,6 +278,29 @@ TEST_F(EngineTest, NothingMoreIsReadForRepliesThanClientsTake) {
   EXPECT_EQ(jobs->jobs[0].id, other);
 }
 
+TEST_F(EngineTest, AQueueThatIsResumedServesItsPullsAsClientsTakeTheJobs) {
+  constexpr std::size_t jobs = 20;
+  for (std::size_t job = 0; job < jobs; ++job)
+    push("large", std::string(8u << 20, 'x'));
+  session_->take(submit(model::PauseQueue{"large", true}));
+  auto hoarder = std::make_shared<HoardingSession>();
+  const SessionId hoarding = engine_->attach(hoarder);
+  RequestBatch batch;
+  batch.queue_lists.push_back({"large"});
+  for (Sequence sequence = 1; sequence <= jobs; ++sequence) {
+    model::Pull pull;
+    pull.queues = &batch.queue_lists.back();
+    pull.wait = duration_max;
+    batch.requests.push_back({sequence, pull});
+  }
+  engine_->submit(hoarding, std::move(batch));
+  session_->take(submit(model::PauseQueue{"large", false}));
+  push("mail");  // Another turn of the engine.
+  EXPECT_LE(hoarder->count(), 9u);
+  while (hoarder->count() < jobs)
+    hoarder->let_go();
+}
+
 TEST_F(EngineTest, OfASessionThatLeftWhatWaitsIsDoneButNotRead) {
   const std::string large(8u << 20, 'x');
   const model::JobId id = push("large", large);

@@ -45,5 +45,8 @@ inline constexpr std::uint32_t attempts_max = 65'535;  ///< Stored in 16 bits.
 inline constexpr Duration lease_max = std::chrono::hours(24);
 /// What a lease has left at least after a restart of the server.
 inline constexpr Duration lease_grace = std::chrono::seconds(10);
+/// While jobs are leased the log tells the time so often, whatever else happens: a restart counts
+/// what was left of a lease from the latest time in the log.
+inline constexpr Duration time_mark_period = std::chrono::seconds(5);
 
 }  // namespace sluice::model

@@ -15,6 +15,7 @@ using model::JobState;
 constexpr Duration forever = duration_max;
 /// Enough for every timer that can be due: tick() does all there is to do.
 constexpr std::size_t all_steps = 1u << 20;
+constexpr std::uint64_t all_bytes = ~std::uint64_t{0};
 constexpr std::uint64_t operations_between_comparisons = 50;
 
 }  // namespace
@@ -45,6 +46,7 @@ enum class Pair::Feature : std::uint8_t {
   few_steps,
   small_limits,
   long_sleeps,
+  crowds,  ///< Pulls wait though there are jobs, because there is no room for more answers.
 };
 
 Pair::Pair(std::uint64_t features)
@@ -84,18 +86,28 @@ void Pair::step(std::uint64_t operation) {
   if (may(Feature::long_sleeps) && choices.one_in(32)) time_ += std::chrono::seconds(70);
   act(choices);
   pass(may(Feature::few_steps) ? 1 + choices.pick(4) : all_steps);
-  compare(on_core([&](core::Output& out) {
-    core_->dispatch(now(), out);
-    reference_.dispatch(now(), frame_);
-  }));
+  if (may(Feature::crowds) && choices.one_in(2)) {
+    compare(on_core([&](core::Output& out) { core_->dispatch(now(), 0, out); }));
+  } else {
+    dispatch();
+  }
   compare_counts();
   if (++operations_ % operations_between_comparisons == 0) compare_all();
   if (!is_restoring_after_each_) return;
   require(restored()->dump() == core_->dump(), "what is restored is what was there");
 }
 
+/// Every pull that can have something gets it.
+void Pair::dispatch() {
+  compare(on_core([&](core::Output& out) {
+    core_->dispatch(now(), all_bytes, out);
+    reference_.dispatch(now(), frame_);
+  }));
+}
+
 void Pair::finish() {
   pass(all_steps);
+  dispatch();
   compare_all();
   Choices none(0);
   restart(none);

@@ -77,6 +77,7 @@ class Pair {
   void clean();
   void clean_oldest();
   void pass(std::size_t steps);
+  void dispatch();
 
   void apply(const model::Command& command);
 

@@ -29,6 +29,7 @@ void Reference::boot(Now now, Time last_time) {
   now_.time = std::max(last_time, now.time);
   ++epoch_;
   next_token_ = 1;
+  time_mark_ = now_.time;
   expired_leases_ = 0;
   pulls_.clear();
   awaits_.clear();
@@ -144,7 +145,6 @@ Job Reference::new_job(const model::Push& push,
 }
 
 void Reference::handle(const model::Pull& pull) {
-  serve_waiting();  // Those who wait come first.
   for (const ByteView name : *pull.queues) {
     if (find_queue(name) == nullptr && queues_.size() >= limits_.queues_max) {
       return refuse(ErrorCode::busy);
@@ -155,10 +155,16 @@ void Reference::handle(const model::Pull& pull) {
     queue_of(name);
     wanted.queues.emplace_back(name);
   }
-  if (deliver(wanted)) return;
-  if (pull.wait.count() <= 0) return reply(model::Nothing{});
+  // Those who wait come first.
+  const bool is_late = std::any_of(
+      wanted.queues.begin(), wanted.queues.end(), [&](const auto& name) { return has_line(name); });
+  if (!is_late && deliver(wanted)) return;
+  if (!is_late && pull.wait.count() <= 0) return reply(model::Nothing{});
   if (pull.wait < duration_max) wanted.deadline = now_.time + pull.wait;
-  pulls_.push_back(std::move(wanted));
+  pulls_.push_back(wanted);
+  for (const std::string& name : wanted.queues) {
+    if (has_line(name)) signal(name);
+  }
 }
 
 void Reference::handle(const model::Ack& ack) {
@@ -267,7 +273,7 @@ void Reference::handle(const model::PauseQueue& pause) {
   Queue* queue = find_queue(pause.queue);
   if (queue == nullptr) return refuse(ErrorCode::no_queue);
   queue->policy.paused = pause.paused;
-  if (!pause.paused) signalled_.push_back(queue->name);
+  if (!pause.paused) signal(queue->name);
   reply(model::Done{});
 }
 
@@ -303,6 +309,7 @@ void Reference::handle(const model::DeleteQueue& gone) {
   }
   std::erase_if(keys_, [&](const auto& key) { return key.first.first == name; });
   std::erase_if(queues_, [&](const Queue& queue) { return queue.name == name; });
+  std::erase(signalled_, name);
   reply(model::Counted{ids.size(), false});
 }
 

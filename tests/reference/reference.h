@@ -195,10 +195,15 @@ class Reference {
   void remove(model::JobId id);
   bool deliver(const Pull& pull);
   void serve_waiting();
+  std::vector<Pull>::iterator first_waiting(const std::string& queue);
+  bool has_line(const std::string& queue);
+  void signal(const std::string& queue);
   void fire(Job& job);
   std::vector<Job*> next_due(bool is_wall);
   bool answer_overdue_wait();
   bool forget_overdue_key();
+  bool has_leases() const;
+  bool mark_time();
   std::unique_ptr<model::JobInfo> info(const Job& job);
   model::QueueInfo info(const Queue& queue) const;
 
@@ -209,6 +214,7 @@ class Reference {
   std::vector<Pull> pulls_;                                      ///< In the order they came.
   std::vector<Await> awaits_;
   std::vector<Ended> ended_;
+  Time time_mark_;
   std::vector<std::string> signalled_;  ///< Queues that got something for those who wait.
   std::uint64_t next_place_ = 1;
   std::uint64_t epoch_ = 0;

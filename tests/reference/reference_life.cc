@@ -170,7 +170,8 @@ void Reference::become_ready(Job& job, std::uint64_t place) {
     job.due = job.expires;
     job.was_late = job.due < now_.time;
   }
-  signalled_.push_back(job.queue);
+  const bool is_waited_for = first_waiting(job.queue) != pulls_.end();
+  if (is_waited_for && !queue_of(job.queue).policy.paused) signal(job.queue);
 }
 
 /// Ready again, for a reason that its history tells.
@@ -339,13 +340,8 @@ void Reference::dispatch(Now now, Position frame) {
 
 void Reference::serve_waiting() {
   for (const std::string& name : std::exchange(signalled_, {})) {
-    for (;;) {
-      const Queue* queue = find_queue(name);
-      const auto first = std::find_if(pulls_.begin(), pulls_.end(), [&](const Pull& pull) {
-        return std::count(pull.queues.begin(), pull.queues.end(), name) > 0;
-      });
-      if (queue == nullptr || queue->policy.paused || first == pulls_.end()) break;
-      if (next_to_run(name) == nullptr) break;
+    while (has_line(name)) {
+      const auto first = first_waiting(name);
       const Pull pull = *first;
       pulls_.erase(first);
       deliver(pull);
@@ -353,11 +349,27 @@ void Reference::serve_waiting() {
   }
 }
 
+std::vector<Reference::Pull>::iterator Reference::first_waiting(const std::string& queue) {
+  return std::find_if(pulls_.begin(), pulls_.end(), [&](const Pull& pull) {
+    return std::count(pull.queues.begin(), pull.queues.end(), queue) > 0;
+  });
+}
+
+/// Whether somebody waits here who will have a job at the next dispatch.
+bool Reference::has_line(const std::string& queue) {
+  return !queue_of(queue).policy.paused && first_waiting(queue) != pulls_.end() &&
+         next_to_run(queue) != nullptr;
+}
+
+void Reference::signal(const std::string& queue) {
+  if (std::count(signalled_.begin(), signalled_.end(), queue) == 0) signalled_.push_back(queue);
+}
+
 // -- Time. ---------------------------------------------------------------------------------------
 
 bool Reference::tick(Now now, model::JobId fired, Position frame) {
   begin(now, frame);
-  if (answer_overdue_wait() || forget_overdue_key()) return true;
+  if (answer_overdue_wait() || forget_overdue_key() || mark_time()) return true;
   for (const bool is_wall : {false, true}) {
     const std::vector<Job*> due = next_due(is_wall);
     if (due.empty()) continue;
@@ -443,6 +455,18 @@ bool Reference::forget_overdue_key() {
   return true;
 }
 
+bool Reference::has_leases() const {
+  return std::any_of(
+      jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == JobState::leased; });
+}
+
+/// While somebody has a lease, the log is told the time now and then.
+bool Reference::mark_time() {
+  if (!has_leases() || now_.time < time_mark_ + model::time_mark_period) return false;
+  time_mark_ = now_.time;
+  return true;
+}
+
 Duration Reference::until_next(Now now) const {
   constexpr Duration one_tick{1};
   Duration soonest = Duration::max();
@@ -458,6 +482,7 @@ Duration Reference::until_next(Now now) const {
     consider(await.deadline, time);
   for (const auto& [name, held] : keys_)
     consider(held.until, time);
+  if (has_leases()) consider(time_mark_ + model::time_mark_period, time + one_tick);
   return soonest;
 }
 
