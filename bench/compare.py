@@ -207,11 +207,11 @@ def measure_system(server, arguments, results):
     with server:
         server.load("ping-push", {"secs": 0.3})  # Warm: files allocated, code paged in.
         results.take(name, "ping-push", server.load("ping-push", {"secs": secs}))
-        rate = 1000 if isinstance(server, Beanstalkd) else 5000
-        results.take(name, f"latency {rate}/s", server.load("latency", {"secs": secs, "rate": rate}))
-        results.take(name, "push", server.load("push", {"secs": secs, "window": 1000}))
         if isinstance(server, Beanstalkd):
-            return  # Its cycle would first have to take what push left; it has no purge.
+            results.take(name, "push", server.load("push", {"secs": secs, "window": 1000}))
+            return  # It has no purge: what follows would first have to take what push left.
+        results.take(name, "latency 5000/s", server.load("latency", {"secs": secs, "rate": 5000}))
+        results.take(name, "push", server.load("push", {"secs": secs, "window": 1000}))
         results.take(name, "cycle", server.load("cycle", {"secs": secs}))
         if isinstance(server, Redis):
             server.kind = "simple"
@@ -225,8 +225,10 @@ def measure_rounds(arguments, results):
         for make in (lambda: Sluice(arguments), lambda: Redis(arguments, "everysec"),
                      lambda: Redis(arguments, "always"), lambda: Beanstalkd(arguments)):
             measure_system(make(), arguments, results)
-    with Beanstalkd(arguments) as server:
-        results.take(server.name, "cycle", server.load("cycle", {"secs": arguments.secs}))
+        for mode, options in (("cycle", {}), ("latency", {"rate": 1000})):
+            with Beanstalkd(arguments) as server:
+                measure = f"latency {options['rate']}/s" if options else mode
+                results.take(server.name, measure, server.load(mode, {"secs": arguments.secs, **options}))
 
 
 def measure_backlog(arguments, results):
