@@ -3,6 +3,7 @@
 #include "core/facts.h"
 
 #include "core/job.h"
+#include "model/limits.h"
 
 #include <cstddef>
 #include <cstring>
@@ -18,6 +19,7 @@ namespace {
 // Offsets in a job_put and a job_changed (core/facts.h).
 constexpr std::size_t state_at = 2;
 constexpr std::size_t record_bytes_at = 12;
+constexpr std::size_t record_queue_at = 24;
 
 std::string record_of_a_job() {
   JobRecord record;
@@ -87,6 +89,23 @@ TEST(Facts, ARecordThatIsNotAsLongAsItSaysIsRefused) {
   std::string record = record_of_a_job();
   overwrite(record, record_bytes_at, static_cast<std::uint32_t>(record.size() + 1));
   EXPECT_EQ(refusal(record), "a fact is malformed: job record has a wrong length");
+}
+
+TEST(Facts, AQueueNumberThatNoLogCanHaveIsRefused) {
+  std::string record = record_of_a_job();
+  overwrite(record, record_queue_at, model::queue_count_max - 1);
+  EXPECT_EQ(refusal(record), "");
+  overwrite(record, record_queue_at, model::queue_count_max);
+  EXPECT_EQ(refusal(record), "a fact is malformed: job record has an impossible queue");
+  JobChanged changed;
+  changed.queue = model::queue_count_max - 1;
+  EXPECT_EQ(refusal(change_of_a_job(changed)), "");
+  changed.queue = model::queue_count_max;
+  EXPECT_EQ(refusal(change_of_a_job(changed)),
+            "a fact is malformed: job_changed has an impossible queue");
+  Buffer put;
+  put_queue(put, model::queue_count_max, "mail", {});
+  EXPECT_EQ(refusal(put.view()), "a fact is malformed: queue_put has an impossible queue");
 }
 
 TEST(Facts, ARecordThatIsReadAloneAndShorterThanItsHeadIsRefused) {

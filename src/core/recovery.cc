@@ -133,10 +133,12 @@ Result<void> Core::finish_restore() {
   Stragglers stragglers;
   std::optional<Error> broken;
   jobs_.for_each([&](Slot slot) {
-    if (queues_[jobs_[slot].queue]->name.empty()) {
+    const QueueIndex index = jobs_[slot].queue;
+    const Queue* queue = index < queues_.size() ? queues_[index].get() : nullptr;
+    if (queue == nullptr || queue->name.empty()) {
       broken = {ErrorCode::corrupt,
                 "job " + std::to_string(jobs_[slot].id.value) + " is in queue number " +
-                    std::to_string(jobs_[slot].queue) + ", of which the log has no record"};
+                    std::to_string(index) + ", of which the log has no record"};
     } else {
       file_restored(slot, stragglers);
     }
