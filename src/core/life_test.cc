@@ -121,5 +121,21 @@ TEST_F(Life, OneListingExaminesABoundedNumberOfJobsAndGoesOnFromItsCursor) {
   EXPECT_EQ(found.cursor, model::JobId());
 }
 
+TEST_F(Life, AListingSaysHowOldAndHowNewItsJobsMayBe) {
+  core_.push("mail");
+  model::ListJobs list;
+  list.queue = "mail";
+  const model::Answer all = core_.apply(list);
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(all)->created_from, Time::min());
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(all)->created_to, core_.now().time);
+  list.older_than = Duration(10);
+  list.newer_than = Duration(60);
+  const model::Answer some = core_.apply(list);
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(some)->created_from,
+            core_.now().time - Duration(60));
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(some)->created_to,
+            core_.now().time - Duration(10));
+}
+
 }  // namespace
 }  // namespace sluice::core

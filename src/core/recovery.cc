@@ -64,12 +64,13 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
     time_ = std::max(time_, meta->time);
-  } else if (const auto* met = std::get_if<DependencyMet>(&fact)) {
-    const Slot slot = jobs_.find(met->job);
+  } else {
+    const auto& met = std::get<DependencyMet>(fact);
+    const Slot slot = jobs_.find(met.job);
     Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
     if (details != nullptr) {
       std::erase_if(details->waits_for,
-                    [met](const model::Dependency& each) { return each.id == met->dependency; });
+                    [&met](const model::Dependency& each) { return each.id == met.dependency; });
     }
   }
   return {};
