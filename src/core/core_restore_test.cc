@@ -200,5 +200,35 @@ TEST_F(Carry, AQueueThatIsNotKnownIsLeftBehind) {
   EXPECT_TRUE(carried_.empty());
 }
 
+TEST_F(Carry, OnlyTheLastRecordOfAJobIsItsHome) {
+  put_queue(0, "mail");
+  put_record(JobState::ready);
+  put_record(JobState::ready);
+  ASSERT_EQ(restore(), "");
+  facts_.clear();
+  put_record(JobState::ready);
+  const std::size_t record_bytes = facts_.size();
+  facts_.clear();
+  put_queue(0, "mail");
+  put_record(JobState::ready);
+  put_record(JobState::ready);
+  const std::size_t all_bytes = facts_.size();
+  EXPECT_TRUE(carry());
+  EXPECT_EQ(carried_.size(), all_bytes - record_bytes);
+}
+
+TEST_F(Carry, AResultThatCannotBeReadIsAnError) {
+  put_queue(0, "mail");
+  Details details;
+  details.has_result = true;
+  Buffer encoded;
+  put_details(encoded, details, "done");
+  put_record(JobState::succeeded, encoded.view());
+  ASSERT_EQ(restore(), "");
+  const Result<void> done = carry();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().message, "nothing is there");
+}
+
 }  // namespace
 }  // namespace sluice::core
