@@ -12,6 +12,7 @@ namespace sluice::journal {
 namespace {
 
 using Strings = std::vector<std::string>;
+using Call = io::MemoryDirectory::Call;
 
 Result<void> ignore(Position, ByteView) {
   return {};
@@ -157,6 +158,48 @@ TEST(Cleaning, DamageInTheOldestSegmentIsFound) {
   EXPECT_EQ(step.error().code, ErrorCode::corrupt);
 }
 
+TEST(Cleaning, WhatTheDiskSaysIsTold) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  for (const Call call : {Call::open, Call::read}) {
+    log.directory().fail_at(call, 1);
+    const Result<bool> step = log->scan_oldest(300, ignore);
+    ASSERT_FALSE(step);
+    EXPECT_EQ(step.error().code, ErrorCode::io);
+  }
+}
+
+TEST(Cleaning, AnErrorOfTheReceiverIsReturned) {
+  TestLog log;
+  fill(log, 100);
+  const Result<bool> step = log->scan_oldest(
+      1u << 20, [](Position, ByteView) { return Result<void>(fail(ErrorCode::corrupt, "odd")); });
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().message, "odd");
+}
+
+TEST(Cleaning, AFileThatCannotBeRemovedIsAFailedWrite) {
+  TestLog log;
+  fill(log, 100);
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  ASSERT_TRUE(log.commit());
+  log.directory().fail_at(Call::remove, 1);
+  const Result<void> written = log.commit();
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::io);
+}
+
+TEST(Cleaning, WhatWasDroppedCannotBeRead) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  const Position first(1, segment_header_bytes + frame_header_bytes);
+  EXPECT_EQ(*log->read(first, 3), "job");
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  EXPECT_EQ(log->read(first, 3).error().code, ErrorCode::corrupt);
+}
+
 /// Copies what pin() lists, as a backup does.
 void copy(TestLog& log, const std::vector<Log::Extent>& extents, io::MemoryDirectory& to) {
   for (const Log::Extent& extent : extents) {
@@ -225,6 +268,40 @@ TEST(Backup, APinBetweenADropAndItsMarkIsComplete) {
   const Strings left = read_log(copied_after);
   EXPECT_LT(left.size(), all.size());
   EXPECT_GT(left.size(), all.size() / 2);
+}
+
+TEST(Backup, WhatIsNotDurableIsNotCopiedHoweverManySegmentsItFills) {
+  TestLog log;
+  const Strings all = fill(log, 10);
+  for (int i = 0; i < 100; ++i)
+    log.append(std::string(100, 'x'));
+  const std::vector<Log::Extent> extents = log->pin();
+  ASSERT_EQ(extents.size(), 1u);
+  ASSERT_TRUE(log.commit());
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  EXPECT_EQ(read_log(copied), all);
+}
+
+TEST(Backup, ASegmentOfWhichNothingIsDurableIsNotCopied) {
+  TestLog log;
+  Strings all;
+  for (int i = 0; i < 100; ++i) {
+    all.push_back(std::to_string(i) + std::string(100, 'x'));
+    log.append(all.back());
+  }
+  ASSERT_TRUE(log.commit(Sync::no));
+  // Each segment was made durable before the next one was begun, so all but the last one are.
+  const std::size_t durable_segments = log->segment_count() - 1;
+  EXPECT_EQ(log->durable_end(), Position(log->end().segment(), 0));
+  const std::vector<Log::Extent> extents = log->pin();
+  EXPECT_EQ(extents.size(), durable_segments);
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  const Strings found = read_log(copied);
+  EXPECT_GT(found.size(), 70u);
+  EXPECT_LT(found.size(), 100u);
+  EXPECT_TRUE(std::equal(found.begin(), found.end(), all.begin()));
 }
 
 }  // namespace

@@ -55,5 +55,16 @@ TEST_F(TailTest, WhatIsNotWrittenStaysHoweverMuchIsWrittenBehindIt) {
   EXPECT_TRUE(has(91'000, large));
 }
 
+TEST_F(TailTest, WhatABlockHasNoRoomForBeginsANewOne) {
+  const std::string small(1000, 's');
+  for (std::uint32_t offset = 0; offset < 8000; offset += 1000) {
+    const auto chunk = add(offset, small);
+    chunk->bytes.reserve(100'000);  // As a batch that was much larger leaves it.
+    tail_.retire(chunk);
+  }
+  EXPECT_TRUE(has(3000, small));
+  EXPECT_TRUE(has(7000, small));
+}
+
 }  // namespace
 }  // namespace sluice::journal
