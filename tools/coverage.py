@@ -120,9 +120,9 @@ class Report:
         problems = [f"{layer} has fewer than {LINES_MIN:.0f} % of its lines reached"
                     for layer, row in self.sums.items() if row[0] < row[1] * LINES_MIN / 100]
         if unexplained:
-            problems.append(f'{len(unexplained)} branches need a test, or a row of docs/testing.md, "{HEADING}"')
+            problems.append(f'{len(unexplained)} unexplained: each needs a test, or a row of docs/testing.md, "{HEADING}"')
         if unused:
-            problems.append(f"{len(unused)} rows of docs/testing.md explain what needs no explanation: remove them")
+            problems.append(f"{len(unused)} to be removed from docs/testing.md: what needs no explanation any more")
         return problems
 
 

@@ -89,8 +89,7 @@ TEST_F(CoreLimits, NamesHaveLettersDigitsAndDotUnderscoreColonHyphen) {
   start({});
   EXPECT_TRUE(takes({"abcxyzABCXYZ0189._:-", "t", "p", nullptr}));
   // The neighbours of each range in ASCII, and bytes that are no ASCII.
-  for (const std::string& byte :
-       {"`", "{", "@", "[", "/", ";", " ", "+", ",", "^", "\x7f", "\xc3"}) {
+  for (const ByteView byte : {"`", "{", "@", "[", "/", ";", " ", "+", ",", "^", "\x7f", "\xc3"}) {
     expect_refusal(model::Push{byte, "t", "p", nullptr}, ErrorCode::arg, {"letters, digits"});
   }
 }
