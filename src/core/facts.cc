@@ -2,6 +2,7 @@
 #include "core/facts.h"
 
 #include "base/check.h"
+#include "model/limits.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -95,6 +96,7 @@ Result<JobRecord> decode_record(ByteView bytes) {
   if ((head.flags & record_has_details) != 0) record.details = reader.sized<std::uint32_t>();
   if (!reader.ok()) return bad("job record is cut short");
   if (head.state >= model::job_state_count) return bad("job record has an unknown state");
+  if (head.queue >= model::queue_count_max) return bad("job record has an impossible queue");
   record.record_bytes = static_cast<std::uint32_t>(bytes.size() - reader.left());
   if (record.record_bytes != head.record_bytes) return bad("job record has a wrong length");
   return record;
@@ -127,6 +129,9 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
     changed.expires = time_of(reader.number<std::int64_t>());
   }
   if (!reader.ok()) return bad("job_changed is cut short");
+  if (changed.queue.value_or(0) >= model::queue_count_max) {
+    return bad("job_changed has an impossible queue");
+  }
   return Fact(changed);
 }
 
@@ -142,6 +147,7 @@ Result<Fact> decode_small(FactKind kind, Reader& reader) {
       Result<model::QueuePolicy> policy = read_policy(reader.sized<std::uint16_t>());
       if (!policy) return tl::unexpected<Error>(policy.error());
       put.policy = std::move(*policy);
+      if (put.queue >= model::queue_count_max) return bad("queue_put has an impossible queue");
       return Fact(std::move(put));
     }
     case FactKind::queue_gone:

@@ -17,7 +17,8 @@
 //   dependency_met  u8 kind, u64 job, u64 dependency that it no longer waits for
 //
 // Compatibility: a reader refuses a kind it does not know (it could not skip it); inside a record
-// and a policy unknown tagged fields are skipped. New kinds raise the version in journal/format.h.
+// and a policy unknown tagged fields are skipped, and a known one may become longer, not shorter.
+// New kinds raise the version in journal/format.h.
 #pragma once
 
 #include "base/bytes.h"

@@ -25,6 +25,7 @@ struct Limits {
 };
 
 // Fixed limits: part of the protocol or of the record format.
+inline constexpr std::uint32_t queue_count_max = 1'000'000;  ///< What queues_max may be set to.
 inline constexpr std::size_t queue_name_bytes_max = 255;  ///< [A-Za-z0-9._:-]; length is one byte.
 inline constexpr std::size_t type_bytes_max = 255;        ///< Length is one byte on disk.
 inline constexpr std::size_t key_bytes_max = 1024;        ///< Unique key.

@@ -268,7 +268,7 @@ std::vector<Setting> limit_settings() {
             [](auto& c) -> auto& { return c.limits.queue_jobs_max; }),
       count("queues_max",
             "Queues.",
-            {1, 1'000'000},
+            {1, model::queue_count_max},
             [](auto& c) -> auto& { return c.limits.queues_max; }),
       bytes(
           "memory_bytes_max",
