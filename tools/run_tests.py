@@ -20,7 +20,7 @@ THREADED = ("journal", "engine", "gateway", "client", "worker")
 # Layers that clang-tidy reads in ./test; `./dev clang-tidy` reads all of them.
 TIDY_LAYERS = ("base", "model", "wire", "core", "journal")
 
-FUZZ_SECONDS = 10  # each program, behind its kept corpus; `./dev fuzz` for longer
+FUZZ_SECONDS = 5  # each program, behind its kept corpus; `./dev fuzz` for longer
 
 passed, failures, timings = 0, [], []
 
@@ -109,6 +109,10 @@ def mutants():
     check("mutants", "python3", "tools/mutants.py")
 
 
+def coverage():
+    check("coverage of core and journal", "python3", "tools/coverage.py")
+
+
 def fuzz():
     programs = sorted(path.stem for folder in ("src", "tests/fuzz") for path in (ROOT / folder).rglob("*_fuzz.cc"))
     if configure("fuzz") and build("fuzz", *programs):
@@ -116,7 +120,8 @@ def fuzz():
             check(f"fuzz: {program}", "python3", "tools/fuzz.py", program, "--seconds", str(FUZZ_SECONDS))
 
 
-PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan, "mutants": mutants, "fuzz": fuzz}
+PARTS = {"lint": lint, "release": release, "asan": asan, "tsan": tsan, "mutants": mutants, "coverage": coverage,
+         "fuzz": fuzz}
 
 
 def main():

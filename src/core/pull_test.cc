@@ -62,6 +62,17 @@ TEST_F(WaitingPulls, AreNotOvertakenByAPullThatDoesNotWait) {
   EXPECT_TRUE(std::holds_alternative<model::Nothing>(replies[0].answer));
 }
 
+TEST_F(WaitingPulls, HandOutAtMostTheirLimitOfBytes) {
+  const std::string large(16u << 20, 'x');
+  for (int job = 0; job < 5; ++job)
+    core_.apply(model::Push{"mail", "type", large, nullptr});
+  model::Pull command;
+  command.queues = &mail_queue;
+  command.count = 100;
+  const model::Answer answer = core_.apply(command);
+  EXPECT_EQ(std::get<std::unique_ptr<model::Delivered>>(answer)->jobs.size(), 4u);
+}
+
 TEST_F(WaitingPulls, BehindOthersInOneQueueAreServedFromAnother) {
   EXPECT_TRUE(pull(1, Duration(100)).empty());
   core_.push("mail");

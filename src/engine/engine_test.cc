@@ -279,7 +279,7 @@ TEST_F(EngineTest, NothingMoreIsReadForRepliesThanClientsTake) {
 }
 
 TEST_F(EngineTest, AQueueThatIsResumedServesItsPullsAsClientsTakeTheJobs) {
-  constexpr std::size_t jobs = 20;
+  constexpr std::size_t jobs = 12;
   for (std::size_t job = 0; job < jobs; ++job)
     push("large", std::string(8u << 20, 'x'));
   session_->take(submit(model::PauseQueue{"large", true}));
