@@ -19,6 +19,8 @@ DRAIN_SECONDS_MAX = 120
 
 
 class Load:
+    key_window = "1h"  # how long the unique keys of pushes are held
+
     def __init__(self, ledger, seed):
         self.ledger, self.random = ledger, random.Random(seed)
         self.next_uid, self.unanswered, self.held, self.late = 1, [], [], []
@@ -70,7 +72,7 @@ class Load:
         elif option:
             lane = None  # its place in the queue is another one
             words += {"DELAY": ["DELAY", rng.randrange(1, 300)], "AFTER": ["AFTER", last_id],
-                      "UNIQUE": ["UNIQUE", f"u{uid}", "WINDOW", "1h"]}[option]
+                      "UNIQUE": ["UNIQUE", f"u{uid}", "WINDOW", self.key_window]}[option]
         return uid, queue, lane, words
 
     def produce(self, client, rng, name):

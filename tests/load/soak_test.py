@@ -39,6 +39,9 @@ JOURNAL_FILES_MAX = 16  # how many of its segments are open at the moment of cou
 class PacedLoad(Load):
     """The crash test's clients at a rate that can be kept up for hours."""
 
+    # Keys that are held for an hour would fill the memory for an hour before it could be called flat.
+    key_window = "2m"
+
     def new_push(self, *words):
         time.sleep(1 / PUSHES_A_SECOND)  # the pace, not a synchronisation
         return super().new_push(*words)
