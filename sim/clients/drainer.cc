@@ -9,8 +9,9 @@
 namespace sluice::sim {
 namespace {
 
-/// The longest that it waits before it looks again.
-constexpr Micros wait_max = std::chrono::hours(1);
+/// The longest that it waits before it looks again; a small part of the time that draining may
+/// take.
+constexpr Micros wait_max = std::chrono::minutes(5);
 
 std::uint64_t count_of(const resp::Value& queue, const char* state) {
   const resp::Value* const count = queue.find(state);
