@@ -102,6 +102,12 @@ class TidyTest(unittest.TestCase):
     def test_words(self):
         self.finds("says 'fail', not 'nack'", "void on_failure();  // a nack\n")
         self.finds("says 'push', not 'enqueue'", "void enqueue();\n")
+        self.finds("says 'token', not 'delivery_tag'", "int delivery_tag;\n", path="src/core/a.cc")
+        self.finds("says 'token', not 'delivery tag'", "// The delivery tag.\n", path="src/gateway/native/a.cc")
+        for folder in ("wire/amqp", "gateway/amqp"):
+            self.silent("int delivery_tag;  // of a nack\n", path=f"src/{folder}/a.cc")
+            self.finds("says 'push', not 'enqueue'", "// enqueue, nack\n", path=f"src/{folder}/a.cc")
+        self.finds("says 'fail', not 'nack'", "// a nack\n", path="src/wire/amqp_other/a.cc")
         self.finds("'QueueManager': say what it is", "class QueueManager;\n")
         self.finds("'kLimit'", "constexpr int kLimit = 3;\n")
         self.finds("'m_size'", "int m_size = 3;\n")

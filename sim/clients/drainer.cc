@@ -74,6 +74,8 @@ void Drainer::take_list(const resp::Value& queues) {
       if (count == 0) continue;
       const resp::Value* const name = queue.find("name");
       unfinished_ += name->text + " has " + std::to_string(count) + " " + state + "; ";
+      // A PAUSE that was under way when everything healed may have come after our RESUME.
+      if (count_of(queue, "paused") != 0) is_prepared_ = false;
     }
   }
   if (!unfinished_.empty()) {

@@ -82,6 +82,8 @@ void Peer::reset() {
 void Peer::finish() {
   if (connection_ == nullptr || is_finished_) return;
   is_finished_ = true;
+  for (const Outstanding& each : outstanding_)
+    world_.history().operation(each.operation).was_cut_short = true;
   if (output_.empty()) connection_->finish(Side::client);
 }
 

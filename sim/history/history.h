@@ -100,6 +100,9 @@ struct Operation {
   std::optional<Micros> duration;  ///< extend; fail and release: the delay that was asked for.
   std::optional<PushTerms> push;
   std::vector<Delivered> delivered;
+  /// pull: its client ended its sending side meanwhile. What waits is answered nil then, and a job
+  /// that was leased for it in that moment is given back.
+  bool was_cut_short = false;
 };
 
 /// The server's process ended and began again.

@@ -81,6 +81,14 @@ class Story {
     history_.answer(index, Outcome::unknown, Micros(1s) * to);
   }
 
+  /// A pull that is answered nil because its client ended its sending side.
+  void cut_pull(int from, int to) {
+    const std::size_t index = history_.invoke(Act::pull, 3, Micros(1s) * from);
+    history_.operation(index).queues.insert("mail");
+    history_.operation(index).was_cut_short = true;
+    history_.answer(index, Outcome::ok, Micros(1s) * to);
+  }
+
   void remove(int at) {
     history_.operation(history_.invoke(Act::remove, 3, Micros(1s) * at)).queues.insert("mail");
     history_.answer(history_.operations().size() - 1, Outcome::ok, Micros(1s) * at + 1ms);
@@ -247,6 +255,16 @@ TEST(Judge, AKeyIsFreeOnceItsJobHasEnded) {
   story.push(1, 11, 1).push->unique_key = "ada";
   story.pull(1, 11, 101, 2);
   story.answer(Act::ack, 1, 11, 101, 3);
+  story.push(2, 12, 4).push->unique_key = "ada";
+  story.pull(2, 12, 102, 5);
+  story.answer(Act::ack, 2, 12, 102, 6);
+  EXPECT_EQ(story.verdicts(), innocent);
+}
+
+TEST(Judge, AKeyIsFreeOnceItsJobHasUsedUpItsAttemptsWithLeasesThatCouldNotBeHandedOut) {
+  Story story;
+  story.push(1, 11, 1).push->unique_key = "ada";
+  story.history().remains().reported.insert(11);
   story.push(2, 12, 4).push->unique_key = "ada";
   story.pull(2, 12, 102, 5);
   story.answer(Act::ack, 2, 12, 102, 6);
@@ -507,6 +525,18 @@ TEST(Judge, ALostReplyOrAnotherPriorityExplainsAnotherOrder) {
     story.answer(Act::ack, 1, 11, 102, 5);
     EXPECT_EQ(story.verdicts(), innocent);
   }
+}
+
+TEST(Judge, APullThatItsClientCutShortExplainsAnotherOrder) {
+  Story story;
+  story.push(1, 11, 1);
+  story.push(2, 12, 2);
+  story.cut_pull(2, 3);
+  story.pull(2, 12, 101, 3);
+  story.answer(Act::ack, 2, 12, 101, 4);
+  story.pull(1, 11, 102, 4);
+  story.answer(Act::ack, 1, 11, 102, 5);
+  EXPECT_EQ(story.verdicts(), innocent);
 }
 
 TEST(Judge, StarvedIsWhatDoesNotDrain) {

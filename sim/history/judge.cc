@@ -94,7 +94,8 @@ void Judge::sort_out() {
     if (operation.act == Act::redrive && may_have_happened(operation)) {
       redrives_.push_back(&operation);
     }
-    if (operation.act == Act::pull && operation.outcome == Outcome::unknown) {
+    const bool is_lost = operation.outcome == Outcome::unknown || operation.was_cut_short;
+    if (operation.act == Act::pull && is_lost) {
       for (const std::string& queue : operation.queues)
         lost_pulls_[queue].push_back(&operation);
     }
@@ -387,6 +388,8 @@ bool Judge::may_have_ended(const Operation& push,
     lost_leases = lost->second.size();
   }
   for (const Operation* other : same_key) {
+    // Its leases were not handed out, and count all the same.
+    if (history_.remains().reported.contains(other->job)) return true;
     if (other->push->has_ttl || other->push->has_window || other->push->waits) return true;
     if (other->push->may_replace && may_have_happened(*other) && other->invoke_order < before) {
       return true;

@@ -300,7 +300,10 @@ std::optional<Moment> Server::forgets_from(Ending how) const {
   if (options.damage == Damage::lies && at_.disk.lies() > 0) forget(Moment{0});
   const bool is_sector =
       options.damage == Damage::stale_sector || options.damage == Damage::misplaced_sector;
-  if (is_sector && last_lie_ && syncs_since_lie_ <= syncs_to_settle) forget(*last_lie_);
+  if (is_sector && last_lie_ && syncs_since_lie_ <= syncs_to_settle) {
+    // The sync that lied may have been the first in a long time.
+    forget(options.sync.kind == Kind::always ? *last_lie_ : Moment{0});
+  }
   return from;
 }
 

@@ -85,6 +85,23 @@ TEST_F(CoreLimits, Names) {
   expect_refusal(model::Push{"q", "", "p", nullptr}, ErrorCode::arg, {"type"});
 }
 
+TEST_F(CoreLimits, NamesHaveLettersDigitsAndDotUnderscoreColonHyphen) {
+  start({});
+  EXPECT_TRUE(takes({"abcxyzABCXYZ0189._:-", "t", "p", nullptr}));
+  // The neighbours of each range in ASCII, and bytes that are no ASCII.
+  for (const ByteView byte : {"`", "{", "@", "[", "/", ";", " ", "+", ",", "^", "\x7f", "\xc3"}) {
+    expect_refusal(model::Push{byte, "t", "p", nullptr}, ErrorCode::arg, {"letters, digits"});
+  }
+}
+
+TEST_F(CoreLimits, NamesInAPull) {
+  start({});
+  const std::vector<ByteView> queues{"fine", "not fine"};
+  model::Pull pull;
+  pull.queues = &queues;
+  expect_refusal(pull, ErrorCode::arg, {"queue", "letters, digits"});
+}
+
 TEST_F(CoreLimits, UniqueKey) {
   start({});
   const std::string key(model::key_bytes_max, 'k');

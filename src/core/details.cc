@@ -53,11 +53,11 @@ void read_event(Reader& reader, Details& details) {
   event.attempt = reader.number<std::uint16_t>();
   event.worker = std::string(reader.sized<std::uint8_t>());
   event.note = std::string(reader.sized<std::uint16_t>());
-  if (reader.ok()) details.history.push_back(std::move(event));
+  details.history.push_back(std::move(event));
 }
 
 void read_waits(Reader& reader, Details& details) {
-  while (reader.ok() && !reader.at_end()) {
+  while (!reader.at_end()) {
     model::Dependency dependency;
     dependency.id = model::JobId(reader.number<std::uint64_t>());
     dependency.any_outcome = reader.number<std::uint8_t>() != 0;
@@ -65,7 +65,8 @@ void read_waits(Reader& reader, Details& details) {
   }
 }
 
-void read_field(Field field, ByteView bytes, Position at, Details& details) {
+/// False: the bytes are too few for the field's value, which is not to be used then.
+bool read_field(Field field, ByteView bytes, Position at, Details& details) {
   Reader reader(bytes);
   const auto duration = [&reader] { return Duration(reader.number<std::int64_t>()); };
   switch (field) {
@@ -114,6 +115,7 @@ void read_field(Field field, ByteView bytes, Position at, Details& details) {
       details.result_bytes = static_cast<std::uint32_t>(bytes.size());
       break;
   }
+  return reader.ok();
 }
 
 }  // namespace
@@ -190,13 +192,14 @@ void put_details(Buffer& out, const Details& details, ByteView result) {
 
 Result<void> read_details(ByteView bytes, Position at, Details& details) {
   Reader reader(bytes);
-  while (reader.ok() && !reader.at_end()) {
+  while (!reader.at_end()) {
     const auto field = static_cast<Field>(reader.number<std::uint8_t>());
     const ByteView value = reader.sized<std::uint32_t>();
-    const Position value_at = at.plus(static_cast<std::size_t>(value.data() - bytes.data()));
-    if (reader.ok()) read_field(field, value, value_at, details);
+    const Position value_at = at.plus(bytes.size() - reader.left() - value.size());
+    if (!reader.ok() || !read_field(field, value, value_at, details)) {
+      return fail(ErrorCode::corrupt, "the details of a job record are cut short");
+    }
   }
-  if (!reader.ok()) return fail(ErrorCode::corrupt, "the details of a job record are cut short");
   return {};
 }
 

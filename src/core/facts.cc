@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "core/routing/binding_terms.h"
+#include "model/limits.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -102,6 +103,7 @@ Result<JobRecord> decode_record(ByteView bytes) {
   if ((head.flags & record_has_details) != 0) record.details = reader.sized<std::uint32_t>();
   if (!reader.ok()) return bad("job record is cut short");
   if (head.state >= model::job_state_count) return bad("job record has an unknown state");
+  if (head.queue >= model::queue_count_max) return bad("job record has an impossible queue");
   record.record_bytes = static_cast<std::uint32_t>(bytes.size() - reader.left());
   if (record.record_bytes != head.record_bytes) return bad("job record has a wrong length");
   return record;
@@ -134,6 +136,9 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
     changed.expires = time_of(reader.number<std::int64_t>());
   }
   if (!reader.ok()) return bad("job_changed is cut short");
+  if (changed.queue.value_or(0) >= model::queue_count_max) {
+    return bad("job_changed has an impossible queue");
+  }
   return Fact(changed);
 }
 
@@ -146,6 +151,7 @@ Result<Fact> decode_exchange(Reader& reader) {
   put.exchange.alternate = std::string(reader.sized<std::uint8_t>());
   put.exchange.arguments = std::string(reader.sized<std::uint16_t>());
   if (kind >= model::exchange_kind_count) return bad("exchange_put has an unknown kind");
+  if (put.index >= model::exchange_count_max) return bad("exchange_put has an impossible number");
   put.exchange.kind = static_cast<model::ExchangeKind>(kind);
   put.exchange.is_durable = (flags & exchange_is_durable) != 0;
   put.exchange.is_auto_delete = (flags & exchange_is_auto_delete) != 0;
@@ -157,6 +163,7 @@ Result<Fact> decode_binding_fact(FactKind kind, Reader& reader) {
   const auto exchange = reader.number<std::uint32_t>();
   const ByteView terms = reader.sized<std::uint32_t>();
   if (!reader.ok()) return bad("a binding is cut short");
+  if (exchange >= model::exchange_count_max) return bad("a binding has an impossible exchange");
   if (Result<BindingTerms> read = decode_binding(terms); !read) {
     return tl::unexpected<Error>(read.error());
   }
@@ -176,6 +183,7 @@ Result<Fact> decode_small(FactKind kind, Reader& reader) {
       Result<model::QueuePolicy> policy = read_policy(reader.sized<std::uint16_t>());
       if (!policy) return tl::unexpected<Error>(policy.error());
       put.policy = std::move(*policy);
+      if (put.queue >= model::queue_count_max) return bad("queue_put has an impossible queue");
       return Fact(std::move(put));
     }
     case FactKind::queue_gone:

@@ -22,7 +22,8 @@
 //   binding_gone   u8 kind, u32 exchange, sized32 terms
 //
 // Compatibility: a reader refuses a kind it does not know (it could not skip it); inside a record
-// and a policy unknown tagged fields are skipped. New kinds raise the version in journal/format.h.
+// and a policy unknown tagged fields are skipped, and a known one may become longer, not shorter.
+// New kinds raise the version in journal/format.h.
 #pragma once
 
 #include "base/bytes.h"

@@ -121,5 +121,45 @@ TEST_F(Life, OneListingExaminesABoundedNumberOfJobsAndGoesOnFromItsCursor) {
   EXPECT_EQ(found.cursor, model::JobId());
 }
 
+TEST_F(Life, AListingSaysHowOldAndHowNewItsJobsMayBe) {
+  core_.push("mail");
+  model::ListJobs list;
+  list.queue = "mail";
+  const model::Answer all = core_.apply(list);
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(all)->created_from, Time::min());
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(all)->created_to, core_.now().time);
+  list.older_than = Duration(10);
+  list.newer_than = Duration(60);
+  const model::Answer some = core_.apply(list);
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(some)->created_from,
+            core_.now().time - Duration(60));
+  EXPECT_EQ(std::get<std::unique_ptr<model::JobList>>(some)->created_to,
+            core_.now().time - Duration(10));
+}
+
+TEST_F(Life, WhoeverAwaitsAJobAndLeavesIsNotToldAndOthersAre) {
+  const model::JobId id = core_.push("mail");
+  for (std::uint64_t ticket = 1; ticket <= 4; ++ticket)
+    EXPECT_TRUE(core_.replies(ticket, model::Await{id, Duration(100)}).empty());
+  EXPECT_TRUE(core_.replies(9, model::Abandon{model::Ticket(2), model::Ticket(3)}).empty());
+  const auto replies = core_.pass(Duration(200));
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(replies[0].ticket, model::Ticket(1));
+  EXPECT_EQ(replies[1].ticket, model::Ticket(4));
+}
+
+TEST_F(Life, AKeyWhoseJobIsGoneCannotBeReplacedWithinItsWindow) {
+  model::PushOptions options;
+  options.unique_key = "a key";
+  options.unique_window = Duration(60'000);
+  options.on_conflict = model::OnConflict::replace;
+  options.keep = Duration(0);
+  core_.push("mail", &options);
+  const model::Delivery job = core_.pull("mail");
+  core_.apply(model::Ack{job.id, job.token, {}});
+  const model::Answer answer = core_.apply(model::Push{"mail", "type", "payload", &options});
+  EXPECT_EQ(TestCore::error_of(answer), ErrorCode::exists);
+}
+
 }  // namespace
 }  // namespace sluice::core

@@ -17,9 +17,8 @@ std::string id_text(model::JobId id) {
 }
 
 /// The job's own limit, or its queue's.
-std::uint32_t max_attempts(const Details* details, const Queue& queue) {
-  return details != nullptr && details->max_attempts ? *details->max_attempts
-                                                     : queue.policy.max_attempts;
+std::uint32_t max_attempts(const Details& details, const Queue& queue) {
+  return details.max_attempts.value_or(queue.policy.max_attempts);
 }
 
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
@@ -185,10 +184,9 @@ void Core::retry_or_die(
     Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out) {
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
-  const Details* details = jobs_.details_if_any(slot);
+  const Details& details = jobs_.details(slot);
   if (job.attempt >= max_attempts(details, queue)) return die(slot, message, true, now, out);
-  const model::Backoff& backoff =
-      details != nullptr && details->backoff ? *details->backoff : queue.policy.backoff;
+  const model::Backoff& backoff = details.backoff ? *details.backoff : queue.policy.backoff;
   JobChanged changed = change(slot, JobState::retry, now);
   changed.order = draw();
   changed.due = now.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
@@ -222,7 +220,7 @@ void Core::die(Slot slot, ByteView reason, bool is_error, Now now, Output& out) 
   changed.is_error = is_error;
   forget_dependencies(slot);
   transition(slot, changed, out);
-  if (Details* details = jobs_.details_if_any(slot)) details->ready_since = out.base;
+  jobs_.details(slot).ready_since = out.base;
   settled_.push_back({job.id, false});
 }
 
@@ -353,9 +351,8 @@ void Core::keep_or_remove(Slot slot, Output& out) {
   const Job& job = jobs_[slot];
   if (job.state == JobState::dead) return;
   const Queue& queue = *queues_[job.queue];
-  const Details* details = jobs_.details_if_any(slot);
-  if (details != nullptr && details->keep) {
-    if (details->keep->count() == 0) remove_job(slot, out);
+  if (const std::optional<Duration> keep = jobs_.details(slot).keep) {
+    if (keep->count() == 0) remove_job(slot, out);
     return;
   }
   if (queue.policy.keep.count() == 0) return remove_job(slot, out);
@@ -418,7 +415,7 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
   if (slot == no_slot) return false;
   expire_timer(slot, now, out);
   if (!settled_.empty()) settle(now, out);
-  if (out.has_facts()) last_facts_ = out.base;
+  last_facts_ = out.base;
   return true;
 }
 
@@ -442,9 +439,9 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
     case JobState::leased: {
       ++expired_leases_total_;
       const Queue& queue = *queues_[job.queue];
-      const Details* details = jobs_.details_if_any(slot);
-      const std::string reason = "the lease expired: no word from worker \"" +
-                                 (details == nullptr ? std::string() : details->worker) + "\"";
+      const Details& details = jobs_.details(slot);
+      const std::string reason =
+          "the lease expired: no word from worker \"" + details.worker + "\"";
       if (job.attempt >= max_attempts(details, queue)) {
         die(slot, reason, true, now, out);
       } else {

@@ -32,7 +32,8 @@ void put_field(Buffer& out, PolicyField field, ByteView value) {
   put_sized<std::uint16_t>(out, value);
 }
 
-void read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
+/// False: the bytes are too few for the field's value, which is not to be used then.
+bool read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
   Reader value(bytes);
   const auto duration = [&value] { return Duration(value.number<std::int64_t>()); };
   switch (field) {
@@ -73,6 +74,7 @@ void read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
       policy.paused = value.number<std::uint8_t>() != 0;
       break;
   }
+  return value.ok();
 }
 
 }  // namespace
@@ -97,11 +99,13 @@ void put_policy(Buffer& out, const model::QueuePolicy& policy) {
 Result<model::QueuePolicy> read_policy(ByteView bytes) {
   model::QueuePolicy policy;
   Reader reader(bytes);
-  while (reader.ok() && !reader.at_end()) {
+  while (!reader.at_end()) {
     const auto field = static_cast<PolicyField>(reader.number<std::uint8_t>());
-    read_field(policy, field, reader.sized<std::uint16_t>());
+    const ByteView value = reader.sized<std::uint16_t>();
+    if (!reader.ok() || !read_field(policy, field, value)) {
+      return fail(ErrorCode::corrupt, "a queue's policy is cut short");
+    }
   }
-  if (!reader.ok()) return fail(ErrorCode::corrupt, "a queue's policy is cut short");
   return policy;
 }
 

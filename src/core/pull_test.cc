@@ -88,5 +88,25 @@ TEST_F(WaitingPulls, AreServedAsFarAsTheirBytesHaveRoomAndTheRestLater) {
   EXPECT_FALSE(has_more_);
 }
 
+TEST_F(WaitingPulls, MayNameAQueueTwiceAndWaitInItOnce) {
+  const std::vector<ByteView> twice{"mail", "mail"};
+  model::Pull command;
+  command.queues = &twice;
+  command.wait = Duration(100);
+  EXPECT_TRUE(core_.replies(1, command).empty());
+  const model::Answer answer = core_.apply(model::GetQueue{"mail"});
+  EXPECT_EQ(std::get<std::unique_ptr<model::QueueInfo>>(answer)->waiting_pulls, 1u);
+}
+
+TEST_F(WaitingPulls, OfAClientThatLeavesAreForgottenAndThoseOfOthersWaitOn) {
+  for (std::uint64_t ticket = 1; ticket <= 4; ++ticket)
+    EXPECT_TRUE(pull(ticket, Duration(100)).empty());
+  EXPECT_TRUE(core_.replies(9, model::Abandon{model::Ticket(2), model::Ticket(3)}).empty());
+  const auto replies = core_.pass(Duration(200));
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(replies[0].ticket, model::Ticket(1));
+  EXPECT_EQ(replies[1].ticket, model::Ticket(4));
+}
+
 }  // namespace
 }  // namespace sluice::core

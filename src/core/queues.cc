@@ -178,12 +178,12 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
     auto key = keys_.lower_bound({queue.index, std::string()});
     while (key != keys_.end() && key->first.first == queue.index) {
       core::put_key_gone(*out.facts, key->first.first, key->first.second);
-      if (key->second.until != never) key_ends_.erase({key->second.until, key->first});
+      key_ends_.erase({key->second.until, key->first});
       key = keys_.erase(key);
     }
     core::put_queue_gone(*out.facts, queue.index);
     routes_.remove_queue(queue.index, out);
-    if (last_queue_ == &queue) last_queue_ = nullptr;
+    last_queue_ = nullptr;
     queue_names_.erase(queue.name);
     std::erase(signalled_, queue.index);
     queues_[queue.index].reset();
@@ -194,7 +194,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
 /// A dead job becomes ready with a fresh attempt count, as if it had been pushed now.
 void Core::redrive(Slot slot, Now now, Output& out) {
   jobs_[slot].attempt = 0;
-  if (Details* details = jobs_.details_if_any(slot)) details->expires = never;
+  jobs_.details(slot).expires = never;
   make_ready(slot, draw(), "redriven", now, out);
 }
 

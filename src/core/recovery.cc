@@ -66,12 +66,13 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
     time_ = std::max(time_, meta->time);
-  } else if (const auto* met = std::get_if<DependencyMet>(&fact)) {
-    const Slot slot = jobs_.find(met->job);
+  } else {
+    const auto& met = std::get<DependencyMet>(fact);
+    const Slot slot = jobs_.find(met.job);
     Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
     if (details != nullptr) {
       std::erase_if(details->waits_for,
-                    [met](const model::Dependency& each) { return each.id == met->dependency; });
+                    [&met](const model::Dependency& each) { return each.id == met.dependency; });
     }
   } else if (const auto* exchange = std::get_if<ExchangePut>(&fact)) {
     routes_.restore(*exchange, at);
@@ -143,10 +144,12 @@ Result<void> Core::finish_restore() {
   Stragglers stragglers;
   std::optional<Error> broken;
   jobs_.for_each([&](Slot slot) {
-    if (queues_[jobs_[slot].queue]->name.empty()) {
+    const QueueIndex index = jobs_[slot].queue;
+    const Queue* queue = index < queues_.size() ? queues_[index].get() : nullptr;
+    if (queue == nullptr || queue->name.empty()) {
       broken = {ErrorCode::corrupt,
                 "job " + std::to_string(jobs_[slot].id.value) + " is in queue number " +
-                    std::to_string(jobs_[slot].queue) + ", of which the log has no record"};
+                    std::to_string(index) + ", of which the log has no record"};
     } else {
       file_restored(slot, stragglers);
     }

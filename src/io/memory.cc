@@ -103,6 +103,7 @@ class MemoryFile final : public File {
   Result<std::uint64_t> size() override {
     const std::lock_guard lock(directory_.mutex_);
     if (is_dead()) return failed("ask for the size of", name_, gone);
+    if (directory_.is_failing(Call::size)) return failed("ask for the size of", name_, broken);
     return content_->size();
   }
 
@@ -221,7 +222,7 @@ Result<std::unique_ptr<File>> MemoryDirectory::open(const std::string& name, Ope
 
 Result<std::vector<std::string>> MemoryDirectory::list() {
   const std::lock_guard lock(mutex_);
-  if (is_down_) return failed("list", name_, broken);
+  if (is_down_ || is_failing(Call::list)) return failed("list", name_, broken);
   std::vector<std::string> names;
   for (const auto& [name, content] : names_)
     names.push_back(name);

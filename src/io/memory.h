@@ -59,7 +59,7 @@ class MemoryDirectory final : public Directory {
   bool is_down() const;
   void restart();
 
-  enum class Call : std::uint8_t { write, sync, open, allocate, remove, read };
+  enum class Call : std::uint8_t { write, sync, open, allocate, remove, read, list, size };
   /// The `nth` call (1-based, counted from now) of this kind fails with an `io` error; with
   /// `is_persistent` all later ones too. Directory syncs count as sync. A failing write leaves a
   /// part of its bytes behind.
@@ -151,7 +151,7 @@ class MemoryDirectory final : public Directory {
   bool is_locked_ = false;
   bool is_down_ = false;
   std::optional<std::uint64_t> capacity_;
-  std::array<Plan, 6> plans_;  ///< By Call.
+  std::array<Plan, 8> plans_;  ///< By Call.
   std::optional<Stop> stop_;
   std::optional<Untruth> untruth_;
   std::uint64_t lies_ = 0;

@@ -97,6 +97,18 @@ TEST(Memory, TheNthCallFailsOnceOrFromThenOn) {
   EXPECT_TRUE(file->write_at(0, "a"));
 }
 
+TEST(Memory, AListingAndASizeCanFailToo) {
+  MemoryDirectory directory;
+  const auto file = create(directory, "file");
+  directory.fail_at(Call::list, 1);
+  EXPECT_FALSE(directory.list());
+  EXPECT_TRUE(directory.list());
+  directory.fail_at(Call::size, 2);
+  EXPECT_TRUE(file->size());
+  EXPECT_FALSE(file->data_end());
+  EXPECT_TRUE(file->size());
+}
+
 TEST(Memory, AFullDiskTakesWhatFitsAndOverwritesGoOn) {
   MemoryDirectory directory;
   directory.set_capacity(1000);

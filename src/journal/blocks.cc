@@ -35,13 +35,13 @@ Result<ByteView> BlockReader::read(Position at, std::size_t size, std::uint32_t 
   }
   // Across blocks: what fits into two is put together from them, so that the second is there for
   // the reader's next step; anything larger is read at once.
-  if (within + size > 2 * std::size_t{block_bytes} || find(begin, block_bytes) == nullptr) {
+  Block* const first = find(begin, block_bytes);
+  if (within + size > 2 * std::size_t{block_bytes} || first == nullptr) {
     return read_alone(at, size);
   }
-  const Result<Block*> first = block(begin, block_bytes, written_end);
-  if (!first) return tl::unexpected<Error>(first.error());
+  first->last_use = ++uses_;
   alone_.clear();
-  alone_.append((*first)->bytes.view().substr(within));
+  alone_.append(first->bytes.view().substr(within));
   const std::size_t rest = size - alone_.size();
   const Result<Block*> second = block(begin.plus(block_bytes), rest, written_end);
   if (!second) return tl::unexpected<Error>(second.error());

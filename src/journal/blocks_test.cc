@@ -130,5 +130,17 @@ TEST_F(Blocks, WhatTheDiskSaysIsTold) {
   EXPECT_TRUE(reads(block - 50, 100));
 }
 
+TEST_F(Blocks, AReaderThatGoesOnToTheNextBlockReadsItWhole) {
+  EXPECT_TRUE(reads(0, 100));           // alone
+  EXPECT_TRUE(reads(block + 17, 100));  // somebody was in the block before: the whole block
+  directory_.clear_faults();
+  EXPECT_TRUE(reads(block + 1000, 100) && reads(2 * block - 50, 50));
+  EXPECT_EQ(directory_.calls(Call::read), 0u);
+  EXPECT_TRUE(reads(2 * block + 17, 100));  // the block before is here: this one, too
+  directory_.clear_faults();
+  EXPECT_TRUE(reads(2 * block + 1000, 100));
+  EXPECT_EQ(directory_.calls(Call::read), 0u);
+}
+
 }  // namespace
 }  // namespace sluice::journal

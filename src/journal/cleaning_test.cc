@@ -1,4 +1,4 @@
-// Cleaning from the front, copies of a running log, offline check and salvage.
+// Cleaning from the front, and copies of a running log.
 #include "journal/format.h"
 #include "journal/test_log.h"
 
@@ -16,17 +16,6 @@ using Call = io::MemoryDirectory::Call;
 
 Result<void> ignore(Position, ByteView) {
   return {};
-}
-
-/// Appends `count` frames of about 100 bytes and commits them.
-Strings fill(TestLog& log, int count) {
-  Strings all;
-  for (int i = 0; i < count; ++i) {
-    all.push_back("job " + std::to_string(i) + std::string(90, '.'));
-    log.append(all.back());
-  }
-  check(log.commit().has_value());
-  return all;
 }
 
 Strings scan_all(Log& log, std::size_t budget) {
@@ -169,6 +158,48 @@ TEST(Cleaning, DamageInTheOldestSegmentIsFound) {
   EXPECT_EQ(step.error().code, ErrorCode::corrupt);
 }
 
+TEST(Cleaning, WhatTheDiskSaysIsTold) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  for (const Call call : {Call::open, Call::read}) {
+    log.directory().fail_at(call, 1);
+    const Result<bool> step = log->scan_oldest(300, ignore);
+    ASSERT_FALSE(step);
+    EXPECT_EQ(step.error().code, ErrorCode::io);
+  }
+}
+
+TEST(Cleaning, AnErrorOfTheReceiverIsReturned) {
+  TestLog log;
+  fill(log, 100);
+  const Result<bool> step = log->scan_oldest(
+      1u << 20, [](Position, ByteView) { return Result<void>(fail(ErrorCode::corrupt, "odd")); });
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().message, "odd");
+}
+
+TEST(Cleaning, AFileThatCannotBeRemovedIsAFailedWrite) {
+  TestLog log;
+  fill(log, 100);
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  ASSERT_TRUE(log.commit());
+  log.directory().fail_at(Call::remove, 1);
+  const Result<void> written = log.commit();
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::io);
+}
+
+TEST(Cleaning, WhatWasDroppedCannotBeRead) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  const Position first(1, segment_header_bytes + frame_header_bytes);
+  EXPECT_EQ(*log->read(first, 3), "job");
+  scan_all(*log.operator->(), 1u << 20);
+  ASSERT_TRUE(log->drop_oldest(log->durable_end()));
+  EXPECT_EQ(log->read(first, 3).error().code, ErrorCode::corrupt);
+}
+
 /// Copies what pin() lists, as a backup does.
 void copy(TestLog& log, const std::vector<Log::Extent>& extents, io::MemoryDirectory& to) {
   for (const Log::Extent& extent : extents) {
@@ -239,108 +270,38 @@ TEST(Backup, APinBetweenADropAndItsMarkIsComplete) {
   EXPECT_GT(left.size(), all.size() / 2);
 }
 
-CheckReport check_of(io::MemoryDirectory& directory, Strings* seen = nullptr) {
-  const Result<CheckReport> report = check_log(directory, [&](Position, ByteView payload) {
-    if (seen != nullptr) seen->emplace_back(payload);
-    return Result<void>();
-  });
-  check(report.has_value());
-  return *report;
-}
-
-bool is_fatal(const CheckReport& report) {
-  return std::any_of(report.findings.begin(), report.findings.end(), [](const Finding& finding) {
-    return finding.is_fatal;
-  });
-}
-
-TEST(Check, AHealthyLogHasNoFindings) {
+TEST(Backup, WhatIsNotDurableIsNotCopiedHoweverManySegmentsItFills) {
   TestLog log;
-  const Strings all = fill(log, 150);
-  ASSERT_TRUE(log->close());
-  log.kill();
-  Strings seen;
-  const CheckReport report = check_of(log.directory(), &seen);
-  EXPECT_TRUE(report.findings.empty());
-  EXPECT_EQ(report.frames, 150u);
-  EXPECT_GE(report.segments, 4u);
-  EXPECT_EQ(seen, all);
+  const Strings all = fill(log, 10);
+  for (int i = 0; i < 100; ++i)
+    log.append(std::string(100, 'x'));
+  const std::vector<Log::Extent> extents = log->pin();
+  ASSERT_EQ(extents.size(), 1u);
+  ASSERT_TRUE(log.commit());
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  EXPECT_EQ(read_log(copied), all);
 }
 
-TEST(Check, ChangesNothing) {
+TEST(Backup, ASegmentOfWhichNothingIsDurableIsNotCopied) {
   TestLog log;
-  fill(log, 150);
-  log.directory().flip(segment_name(2), 700, 1);
-  log.kill();
-  log.directory().clear_faults();
-  check_of(log.directory());
-  EXPECT_EQ(log.directory().calls(Call::write), 0u);
-  EXPECT_EQ(log.directory().calls(Call::remove), 0u);
-  EXPECT_EQ(log.directory().calls(Call::sync), 0u);
-}
-
-TEST(Check, ATornEndIsNotFatal) {
-  TestLog log;
-  fill(log, 5);
-  const Position last = log->end();
-  fill(log, 5);
-  log.directory().flip(segment_name(1), last.offset() + 300, 1);
-  log.kill();
-  const CheckReport report = check_of(log.directory());
-  EXPECT_FALSE(report.findings.empty());
-  EXPECT_FALSE(is_fatal(report));
-}
-
-TEST(Check, DamageInTheMiddleIsFatalAndTheRestIsStillRead) {
-  TestLog log;
-  const Strings all = fill(log, 150);
-  log.directory().flip(segment_name(2), 700, 1);
-  log.kill();
-  Strings seen;
-  const CheckReport report = check_of(log.directory(), &seen);
-  EXPECT_TRUE(is_fatal(report));
-  EXPECT_EQ(seen.size(), all.size() - 1);
-}
-
-TEST(Check, AMissingSegmentAndABrokenHeaderAreFatal) {
-  TestLog log;
-  const Strings all = fill(log, 150);
-  log.directory().lose(segment_name(2));
-  log.directory().flip(segment_name(3), 20, 1);
-  log.kill();
-  Strings seen;
-  const CheckReport report = check_of(log.directory(), &seen);
-  EXPECT_TRUE(is_fatal(report));
-  EXPECT_GT(seen.size(), all.size() / 2);
-  EXPECT_LT(seen.size(), all.size() - 20);
-}
-
-TEST(Salvage, CopiesEverythingThatIsIntactIntoAHealthyLog) {
-  TestLog log;
-  Strings all = fill(log, 150);
-  log.directory().flip(segment_name(2), 700, 1);
-  log.kill();
-  io::MemoryDirectory target("target");
-  const Result<CheckReport> report = salvage_log(log.directory(), target);
-  ASSERT_TRUE(report);
-  EXPECT_TRUE(is_fatal(*report));
-  EXPECT_EQ(report->frames, 149u);
-  target.kill();
-  EXPECT_TRUE(check_of(target).findings.empty());
-  const Strings saved = read_log(target);
-  ASSERT_EQ(saved.size(), 149u);
-  for (const std::string& frame : saved) {
-    EXPECT_NE(std::find(all.begin(), all.end(), frame), all.end());
+  Strings all;
+  for (int i = 0; i < 100; ++i) {
+    all.push_back(std::to_string(i) + std::string(100, 'x'));
+    log.append(all.back());
   }
-}
-
-TEST(Salvage, RefusesATargetThatIsNotEmpty) {
-  TestLog log;
-  io::MemoryDirectory target("target");
-  target.put("something", "x");
-  const Result<CheckReport> report = salvage_log(log.directory(), target);
-  ASSERT_FALSE(report);
-  EXPECT_NE(report.error().message.find("not empty"), std::string::npos);
+  ASSERT_TRUE(log.commit(Sync::no));
+  // Each segment was made durable before the next one was begun, so all but the last one are.
+  const std::size_t durable_segments = log->segment_count() - 1;
+  EXPECT_EQ(log->durable_end(), Position(log->end().segment(), 0));
+  const std::vector<Log::Extent> extents = log->pin();
+  EXPECT_EQ(extents.size(), durable_segments);
+  io::MemoryDirectory copied("copy");
+  copy(log, extents, copied);
+  const Strings found = read_log(copied);
+  EXPECT_GT(found.size(), 70u);
+  EXPECT_LT(found.size(), 100u);
+  EXPECT_TRUE(std::equal(found.begin(), found.end(), all.begin()));
 }
 
 }  // namespace

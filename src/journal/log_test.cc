@@ -205,5 +205,61 @@ TEST(Log, AnIdleMarkSaysThatTheLastBatchIsDurable) {
   EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
 }
 
+TEST(Log, AnIdleLogIsMarkedOnce) {
+  TestLog log;
+  log.append("a");
+  ASSERT_TRUE(log.commit());
+  EXPECT_TRUE(log->mark_idle());
+  ASSERT_TRUE(log.commit());
+  EXPECT_FALSE(log->mark_idle());
+}
+
+TEST(Log, AnEmptyFrameThatBeginsASegmentLeavesNoTrace) {
+  TestLog log;
+  std::vector<std::string> all;
+  while (log->end().offset() < TestLog::small().segment_bytes) {
+    all.emplace_back(100, 'x');
+    log.append(all.back());
+  }
+  const Position before = log->end();
+  const std::size_t unsealed = log->unsealed_bytes();
+  EXPECT_EQ(log->open_frame().segment(), 2u);
+  EXPECT_FALSE(log->close_frame());
+  EXPECT_EQ(log->end(), before);
+  EXPECT_EQ(log->unsealed_bytes(), unsealed);
+  ASSERT_TRUE(log.commit());
+  EXPECT_EQ(log->durable_end(), before);
+  all.emplace_back("more");
+  log.append("more");
+  EXPECT_EQ(log->end().segment(), 2u);
+  ASSERT_TRUE(log.commit());
+  log.kill_and_open();
+  EXPECT_EQ(log.recovered(), all);
+}
+
+TEST(Log, ReadingOutsideOfTheFramesIsAnError) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 10, .tail_cache_bytes = 0});
+  fill(log, 100);
+  EXPECT_TRUE(log->read(Position(1, segment_header_bytes), 1));
+  EXPECT_EQ(log->read(Position(1, segment_header_bytes - 1), 1).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(log->read(Position(1, 5000), 1).error().code, ErrorCode::corrupt);
+}
+
+TEST(Log, AFailedEndIsToldAndTheLogIsWhatItWasBefore) {
+  for (std::uint64_t nth = 1; nth <= 2; ++nth) {  // What is left to write, then the clean end.
+    TestLog log;
+    log.append("a");
+    ASSERT_TRUE(log.commit());
+    log.append("b");
+    log.directory().fail_at(io::MemoryDirectory::Call::sync, nth);
+    const Result<void> closed = log->close();
+    ASSERT_FALSE(closed);
+    EXPECT_EQ(closed.error().code, ErrorCode::io);
+    log.kill_and_open();
+    ASSERT_GE(log.recovered().size(), nth);
+    EXPECT_EQ(log.recovered()[0], "a");
+  }
+}
+
 }  // namespace
 }  // namespace sluice::journal

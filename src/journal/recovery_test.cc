@@ -6,6 +6,7 @@
 #include "journal/test_log.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,15 @@ namespace {
 
 using Strings = std::vector<std::string>;
 using Call = io::MemoryDirectory::Call;
+
+constexpr std::array all_calls = {Call::write,
+                                  Call::sync,
+                                  Call::open,
+                                  Call::allocate,
+                                  Call::remove,
+                                  Call::read,
+                                  Call::list,
+                                  Call::size};
 
 bool is_prefix(const Strings& part, const Strings& all) {
   return part.size() <= all.size() && std::equal(part.begin(), part.end(), all.begin());
@@ -366,8 +376,7 @@ TEST(Recovery, NoSyncedFrameIsLostWhateverCallFails) {
 }
 
 TEST(Recovery, AFaultDuringRecoveryLosesNothingEither) {
-  for (const Call call :
-       {Call::write, Call::sync, Call::open, Call::allocate, Call::remove, Call::read}) {
+  for (const Call call : all_calls) {
     for (std::uint64_t nth = 1;; ++nth) {
       TestLog log;
       FaultyLife life;
@@ -401,6 +410,108 @@ TEST(Recovery, AFullDiskLosesNothingThatWasSynced) {
     ASSERT_TRUE(is_prefix(log.recovered(), life.all));
     ASSERT_GE(log.recovered().size(), life.durable.size());
   }
+}
+
+/// Changes a segment's header as no program does; its checksum is right.
+template <class Edit>
+void edit_header(io::MemoryDirectory& directory, std::uint32_t number, Edit edit) {
+  std::string content = directory.content(segment_name(number));
+  DecodedHeader decoded = decode_header(content, number);
+  check(decoded.state == HeaderState::valid);
+  edit(decoded.header);
+  const SegmentHeaderBytes bytes = encode(decoded.header);
+  std::copy(bytes.begin(), bytes.end(), content.begin());
+  directory.put(segment_name(number), content);
+}
+
+TEST(Recovery, ASegmentThatEndsWhereTheNextOneDoesNotSayIsRefused) {
+  for (const std::uint32_t end : {0u, segment_header_bytes - 1, 3000u, 5000u}) {
+    ManySegments many;
+    edit_header(many.log.directory(), 3, [end](SegmentHeader& h) { h.previous_end = end; });
+    const Error error = many.refusal();
+    EXPECT_EQ(error.code, ErrorCode::corrupt);
+    EXPECT_NE(error.message.find(segment_name(2)), std::string::npos) << error.message;
+  }
+}
+
+TEST(Recovery, ASegmentThatBeginsWithAnotherFrameThanTheOneBeforeEndsWithIsRefused) {
+  ManySegments many;
+  edit_header(many.log.directory(), 3, [](SegmentHeader& h) { ++h.first_sequence; });
+  const Error error = many.refusal();
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.message.find(segment_name(2)), std::string::npos) << error.message;
+}
+
+TEST(Recovery, ALogThatSaysThatAllOfItWasDroppedIsRefused) {
+  FourBatches four;
+  edit_header(four.log.directory(), 1, [](SegmentHeader& h) { h.oldest_segment = 2; });
+  const auto opened = four.log.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+  EXPECT_NE(opened.error().message.find(segment_name(2)), std::string::npos);
+  EXPECT_TRUE(four.log.directory().contains(segment_name(1)));
+}
+
+TEST(Recovery, AnErrorOfTheReceiverForTheLastBatchIsReturnedToo) {
+  FourBatches four;
+  std::size_t calls = 0;
+  const auto opened = Log::open(four.log.directory(),
+                                TestLog::small(),
+                                [&](Position, ByteView) -> Result<void> {
+                                  if (++calls <= four.certain) return {};
+                                  return fail(ErrorCode::corrupt, "not understood");
+                                },
+                                {});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().message, "not understood");
+  EXPECT_EQ(calls, four.certain + 1);
+}
+
+TEST(Recovery, ProgressIsToldEverySixteenMegabytes) {
+  TestLog log{LogOptions{.tail_cache_bytes = 0}};
+  for (int i = 0; i < 40; ++i)
+    log.append(std::string(1'000'000, 'x'));
+  ASSERT_TRUE(log->close());
+  log.kill();
+  std::vector<std::uint64_t> frames;
+  const auto opened = Log::open(
+      log.directory(),
+      LogOptions(),
+      [](Position, ByteView) { return Result<void>(); },
+      [&](const ScanProgress& progress) { frames.push_back(progress.frames); });
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(frames, (std::vector<std::uint64_t>{17, 34, 40}));
+}
+
+/// Each call of a kind fails in a start of its own; the next start finds everything.
+template <class Stopped>
+void expect_a_second_start_to_find_all(Call call) {
+  for (std::uint64_t nth = 1;; ++nth) {
+    Stopped stopped;
+    TestLog& log = stopped.log;
+    log.directory().put("recovery.tmp", "of a start that was interrupted");
+    log.directory().clear_faults();
+    log.directory().fail_at(call, nth);
+    const bool is_open = log.open().has_value();
+    const bool is_hit = log.directory().calls(call) >= nth;
+    EXPECT_TRUE(is_open || is_hit);
+    log.directory().clear_faults();
+    log.kill();
+    const Result<void> opened = log.open();
+    ASSERT_TRUE(opened) << "call " << int(call) << " nth " << nth << ": " << opened.error().message;
+    EXPECT_EQ(log.recovered(), stopped.all) << "call " << int(call) << " nth " << nth;
+    if (!is_hit) break;
+  }
+}
+
+TEST(Recovery, AFaultInAStartAfterAKillLosesNothing) {
+  for (const Call call : all_calls)
+    expect_a_second_start_to_find_all<FourBatches>(call);
+}
+
+TEST(Recovery, AFaultInAStartAfterACleanEndLosesNothing) {
+  for (const Call call : all_calls)
+    expect_a_second_start_to_find_all<ManySegments>(call);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Sequential and searching readers of segment files.
 #include "journal/scan.h"
 
+#include "base/check.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -10,10 +12,11 @@ namespace {
 /// Large enough that a read costs little against its bytes, small enough to stay in the L2 cache.
 constexpr std::size_t read_bytes = 1u << 20;
 
+/// Requires that there is at least one byte.
 bool is_zero(ByteView bytes) {
+  check(!bytes.empty());
   // Compares the bytes with themselves moved by one: memcmp is the fastest scan there is.
-  return bytes.empty() ||
-         (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace
@@ -86,7 +89,8 @@ FrameFinder::FrameFinder(io::File& file, const SegmentRange& range, std::uint64_
 
 Result<bool> FrameFinder::next() {
   while (range_.to - at_ >= frame_header_bytes) {
-    if (at_ < window_start_ || at_ + frame_header_bytes > window_start_ + window_.size()) {
+    check(at_ >= window_start_);
+    if (at_ + frame_header_bytes > window_start_ + window_.size()) {
       const Result<bool> filled = fill(at_);
       if (!filled) return tl::unexpected<Error>(filled.error());
       if (!*filled) break;

@@ -108,4 +108,15 @@ class TestLog {
   std::vector<Position> positions_;
 };
 
+/// Appends `count` frames of about 100 bytes and commits them.
+inline std::vector<std::string> fill(TestLog& log, int count) {
+  std::vector<std::string> all;
+  for (int i = 0; i < count; ++i) {
+    all.push_back("job " + std::to_string(i) + std::string(90, '.'));
+    log.append(all.back());
+  }
+  check(log.commit().has_value());
+  return all;
+}
+
 }  // namespace sluice::journal

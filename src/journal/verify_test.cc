@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -72,6 +73,45 @@ TEST_F(Verify, ASegmentThatWasRemovedMeanwhileIsAnIoError) {
   const Result<void> verified = verify(extents_[0]);
   ASSERT_FALSE(verified);
   EXPECT_EQ(verified.error().code, ErrorCode::io);
+}
+
+TEST_F(Verify, ADiskThatCannotReadIsAnIoError) {
+  using Call = io::MemoryDirectory::Call;
+  for (std::uint64_t nth = 1; nth <= 2; ++nth) {  // The header, then the frames.
+    log_.directory().fail_at(Call::read, nth);
+    const Result<void> verified = verify(extents_[0]);
+    ASSERT_FALSE(verified) << nth;
+    EXPECT_EQ(verified.error().code, ErrorCode::io);
+  }
+  EXPECT_TRUE(verify(extents_[0]));
+}
+
+TEST(VerifyLarge, SaysEveryMegabyteHowFarItIsAndEndsWhenToldTo) {
+  TestLog log(LogOptions{.segment_bytes = 4u << 20, .tail_cache_bytes = 0});
+  for (int i = 0; i < 25; ++i)
+    log.append(std::string(100'000, 'a'));
+  ASSERT_TRUE(log.commit());
+  const std::vector<Log::Extent> extents = log->pin();
+  log->unpin();
+  ASSERT_EQ(extents.size(), 1u);
+  std::vector<std::uint64_t> told;
+  const auto tell = [&told](std::uint64_t bytes) {
+    told.push_back(bytes);
+    return true;
+  };
+  EXPECT_TRUE(verify_segment(log.directory(), extents[0], tell));
+  constexpr std::uint64_t frame = frame_header_bytes + 100'000;
+  EXPECT_EQ(told,
+            (std::vector<std::uint64_t>{segment_header_bytes + 11 * frame, 11 * frame, 3 * frame}));
+  int calls = 0;
+  log.directory().flip(extents[0].file, 20 * frame, 1);
+  const auto stop = [&calls](std::uint64_t) {
+    ++calls;
+    return false;
+  };
+  EXPECT_TRUE(verify_segment(log.directory(), extents[0], stop));
+  EXPECT_EQ(calls, 1);
+  EXPECT_FALSE(verify_segment(log.directory(), extents[0], tell));
 }
 
 }  // namespace

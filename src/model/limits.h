@@ -28,6 +28,7 @@ struct Limits {
 };
 
 // Fixed limits: part of the protocol or of the record format.
+inline constexpr std::uint32_t queue_count_max = 1'000'000;  ///< What queues_max may be set to.
 inline constexpr std::size_t queue_name_bytes_max = 255;  ///< [A-Za-z0-9._:-]; length is one byte.
 inline constexpr std::size_t type_bytes_max = 255;        ///< Length is one byte on disk.
 inline constexpr std::size_t key_bytes_max = 1024;        ///< Unique key.
@@ -41,6 +42,7 @@ inline constexpr std::size_t pull_bytes_max = 64u << 20;
 /// Jobs that one listing looks at; reached, it gives what it has found, and a cursor.
 inline constexpr std::size_t list_examined_max = 10'000;
 inline constexpr std::size_t pull_queues_max = 256;          ///< Queues of one PULL.
+inline constexpr std::uint32_t exchange_count_max = 1'000'000;  ///< What exchanges_max may be.
 inline constexpr std::size_t routing_key_bytes_max = 255;    ///< Length is one byte.
 inline constexpr std::size_t binding_headers_max = 64;       ///< Headers that one binding wants.
 inline constexpr std::size_t binding_bytes_max = 16u << 10;  ///< Its headers and arguments.

@@ -54,6 +54,16 @@ class Install(unittest.TestCase):
     def test_the_installed_server_runs(self):
         self.assertIn("0.1.0", self.run_in(self.prefix / "bin/sluice", "version"))
 
+    def test_the_debian_package_has_the_server_its_service_and_what_it_depends_on(self):
+        self.run_in("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", self.work / "package")
+        package = next((self.work / "package").glob("*.deb"))
+        self.assertRegex(self.run_in("dpkg-deb", "--field", package, "Depends"), r"libc6.*libssl|libc6.*libfmt")
+        self.run_in("dpkg-deb", "--extract", package, self.work / "root")
+        self.assertIn("0.1.0", self.run_in(self.work / "root/usr/bin/sluice", "version"))
+        units = list((self.work / "root").rglob("sluice.service"))
+        self.assertEqual(len(units), 1)
+        self.assertIn("Type=notify", units[0].read_text())
+
     def test_the_readme_program_with_find_package(self):
         source = self.work / "first"
         source.mkdir()
