@@ -66,14 +66,6 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
     time_ = std::max(time_, meta->time);
-  } else {
-    const auto& met = std::get<DependencyMet>(fact);
-    const Slot slot = jobs_.find(met.job);
-    Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
-    if (details != nullptr) {
-      std::erase_if(details->waits_for,
-                    [&met](const model::Dependency& each) { return each.id == met.dependency; });
-    }
   } else if (const auto* exchange = std::get_if<ExchangePut>(&fact)) {
     routes_.restore(*exchange, at);
   } else if (const auto* exchange_gone = std::get_if<ExchangeGone>(&fact)) {
@@ -82,6 +74,14 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     routes_.restore(*binding, at);
   } else if (const auto* binding_gone = std::get_if<BindingGone>(&fact)) {
     routes_.restore(*binding_gone);
+  } else {
+    const auto& met = std::get<DependencyMet>(fact);
+    const Slot slot = jobs_.find(met.job);
+    Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);
+    if (details != nullptr) {
+      std::erase_if(details->waits_for,
+                    [&met](const model::Dependency& each) { return each.id == met.dependency; });
+    }
   }
   return {};
 }
