@@ -129,6 +129,8 @@ class Core {
   Result<void> check_push(const model::Push& push, const Queue* queue) const;
   Result<void> meet_unique(const model::Push& push, Now now, PushPlan& plan) const;
   Result<void> check_room(const Queue& queue) const;
+  Result<void> check_memory() const;
+  static Result<void> check_publish(const model::Push& job, std::size_t queues);
   std::uint64_t length_max(const Queue& queue) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out);

@@ -15,6 +15,9 @@ bool has_details(const model::PushOptions& options) {
          !options.unique_key.empty() || !options.after.empty();
 }
 
+/// What a record has beside the bytes that the client sent.
+constexpr std::size_t record_bytes_about = 256;
+
 std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
@@ -39,6 +42,11 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
     if (!planned) return refuse(ticket, planned.error(), out);
     plans.push_back(*planned);
   }
+  const auto is_new = [](const PushPlan& each) { return !each.existing; };
+  const auto new_jobs = std::count_if(plans.begin(), plans.end(), is_new);
+  if (Result<void> fits = check_publish(publish.job, static_cast<std::size_t>(new_jobs)); !fits) {
+    return refuse(ticket, fits.error(), out);
+  }
   model::Routed routed;
   for (const PushPlan& each : plans) {
     const model::JobId id = each.existing ? *each.existing : carry_out(each, publish.job, now, out);
@@ -51,6 +59,22 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
   }
   const Position needs = out.has_facts() ? out.base : seen();
   reply(ticket, std::move(routed), out, plans.empty() ? Position() : needs);
+}
+
+/// Whether one frame of the journal takes the job so many times.
+Result<void> Core::check_publish(const model::Push& job, std::size_t queues) {
+  if (queues <= 1) return {};
+  std::size_t bytes = record_bytes_about + job.type.size() + job.payload.size();
+  if (job.options != nullptr) {
+    for (const auto& [key, value] : job.options->headers)
+      bytes += key.size() + value.size();
+    bytes += job.options->unique_key.size() + job.options->after.size() * sizeof(std::uint64_t);
+  }
+  if (bytes <= model::publish_bytes_max / queues) return {};
+  return fail(ErrorCode::too_big,
+              "the job has about " + std::to_string(bytes) + " bytes and would go to " +
+                  std::to_string(queues) + " queues at once (limit for all together " +
+                  std::to_string(model::publish_bytes_max) + " bytes)");
 }
 
 /// Looks at everything that could stand in the way, and changes nothing. `queue`: null if there is
@@ -103,12 +127,7 @@ Result<void> Core::check_push(const model::Push& push, const Queue* queue) const
   if (push.payload.size() > limits_.payload_bytes_max) {
     return check_size("payload", push.payload.size(), limits_.payload_bytes_max);
   }
-  if (memory_bytes() > limits_.memory_bytes_max) {
-    return fail(ErrorCode::busy,
-                "jobs use " + std::to_string(memory_bytes()) + " bytes of memory (limit " +
-                    std::to_string(limits_.memory_bytes_max) +
-                    "); ack some or raise memory_bytes_max");
-  }
+  if (Result<void> room = check_memory(); !room) return room;
   if (push.options == nullptr) return {};
   const model::PushOptions& options = *push.options;
   std::size_t header_bytes = 0;
@@ -130,6 +149,14 @@ Result<void> Core::check_push(const model::Push& push, const Queue* queue) const
     }
   }
   return {};
+}
+
+Result<void> Core::check_memory() const {
+  if (memory_bytes() <= limits_.memory_bytes_max) return {};
+  return fail(ErrorCode::busy,
+              "jobs and bindings use " + std::to_string(memory_bytes()) +
+                  " bytes of memory (limit " + std::to_string(limits_.memory_bytes_max) +
+                  "); ack some jobs or raise memory_bytes_max");
 }
 
 Result<void> Core::meet_unique(const model::Push& push, Now now, PushPlan& plan) const {

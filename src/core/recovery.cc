@@ -17,7 +17,7 @@ Core::Core(const model::Limits& limits, std::uint16_t partition)
       partition_bits_(std::uint64_t{partition} << 48),
       timers_(jobs_, 0),
       wall_timers_(jobs_, 0),
-      routes_(limits_, queue_names_, queues_) {}
+      routes_(limits_, queue_names_, queues_, [this] { return check_memory(); }) {}
 
 // -- Restore. ------------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ model::Answer Routes::change(const model::PutExchange& put, Output& out) {
                        " exchanges already (limit " + std::to_string(limits_.exchanges_max) +
                        "); delete some or raise exchanges_max");
   }
+  if (Result<void> room = check_memory_(); !room) return refusal(room.error());
   Router::Node& node = router_.add(put.exchange, *put.as);
   node.home = out.here();
   put_exchange(*out.facts, node.index, node.name, node.exchange);
@@ -167,14 +168,15 @@ model::Answer Routes::change(const model::Bind& bind, Output& out) {
   const Result<BindingTerms> terms = terms_of(*bind.binding);
   if (!terms) return refusal(terms.error());
   const std::string encoded = encode(*terms);
-  const bool is_known = (*node)->bindings.contains(encoded);
-  if (!is_known && router_.binding_count() >= limits_.bindings_max) {
+  if ((*node)->bindings.contains(encoded)) return model::Counted{0, false};
+  if (router_.binding_count() >= limits_.bindings_max) {
     return refusal(ErrorCode::busy,
                    "there are " + std::to_string(router_.binding_count()) +
                        " bindings already (limit " + std::to_string(limits_.bindings_max) +
                        "); remove some or raise bindings_max");
   }
-  if (!router_.bind(**node, *terms, out.here())) return model::Counted{0, false};
+  if (Result<void> room = check_memory_(); !room) return refusal(room.error());
+  router_.bind(**node, *terms, out.here());
   put_binding(*out.facts, {(*node)->index, encoded});
   return model::Counted{1, false};
 }
@@ -240,28 +242,39 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
   }
   const std::vector<model::HeaderView>* headers =
       publish.job.options == nullptr ? nullptr : &publish.job.options->headers;
+  Budget budget(model::routing_steps_max);
   std::vector<QueueIndex> queues;
-  const auto add = [&queues](QueueIndex queue) {
-    if (std::find(queues.begin(), queues.end(), queue) == queues.end()) queues.push_back(queue);
-  };
-  const auto route = [&](ByteView key) {
-    if (exchange == nullptr) {
-      if (const auto named = names_.find(key); named != names_.end()) add(named->second);
-    } else if (publish.more_keys == nullptr) {
-      queues = router_.route(*exchange, {key, headers});
-    } else {
-      for (const QueueIndex queue : router_.route(*exchange, {key, headers}))
-        add(queue);
+  const auto route = [&](ByteView key) -> Result<void> {
+    if (Result<void> fits = check_size("key", key.size(), model::routing_key_bytes_max); !fits) {
+      return fits;
     }
+    if (exchange != nullptr) {
+      const std::vector<QueueIndex>& found = router_.route(*exchange, {key, headers}, budget);
+      queues.insert(queues.end(), found.begin(), found.end());
+      if (budget.is_exhausted()) {
+        return fail(ErrorCode::too_big,
+                    "key: its way through exchange " + quoted(publish.exchange) +
+                        " has more than " + std::to_string(model::routing_steps_max) +
+                        " steps; use bindings with fewer # or headers");
+      }
+    } else if (const auto named = names_.find(key); named != names_.end()) {
+      queues.push_back(named->second);
+    }
+    return {};
   };
-  route(publish.key);
-  if (publish.more_keys != nullptr) {
-    for (const ByteView key : *publish.more_keys)
-      route(key);
+  if (Result<void> routed = route(publish.key); !routed) {
+    return tl::unexpected<Error>(routed.error());
   }
+  if (publish.more_keys != nullptr) {
+    for (const ByteView key : *publish.more_keys) {
+      if (Result<void> routed = route(key); !routed) return tl::unexpected<Error>(routed.error());
+    }
+  }
+  // By name, each once: keys that reach the same queue stand beside each other.
   std::sort(queues.begin(), queues.end(), [this](QueueIndex a, QueueIndex b) {
     return queues_[a]->name < queues_[b]->name;
   });
+  queues.erase(std::unique(queues.begin(), queues.end()), queues.end());
   return queues;
 }
 

@@ -9,20 +9,26 @@
 #include "model/command.h"
 #include "model/limits.h"
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 namespace sluice::core {
 
 class Routes {
  public:
-  /// `names` and `queues` are the core's; they outlive this.
-  Routes(const model::Limits& limits, const QueueNames& names, const Queues& queues)
-      : limits_(limits), names_(names), queues_(queues) {}
+  /// `names` and `queues` are the core's; they outlive this. `check_memory` says why nothing that
+  /// takes memory is let in now, if so.
+  Routes(const model::Limits& limits,
+         const QueueNames& names,
+         const Queues& queues,
+         std::function<Result<void>()> check_memory)
+      : limits_(limits), names_(names), queues_(queues), check_memory_(std::move(check_memory)) {}
 
   /// Does what the command asks and writes the facts. An error has changed nothing.
   model::Answer apply(const model::RoutingCommand& command, Output& out);
-  /// The queues that the message goes to, each once, by name. Error `no_exchange`; `no_perm`: the
-  /// exchange takes nothing from clients.
+  /// The queues that the message goes to, each once, by name. Errors: `no_exchange`; `no_perm`: the
+  /// exchange takes nothing from clients; `too_big`: a key.
   Result<std::vector<QueueIndex>> queues_for(const model::Publish& publish);
   /// The queue is removed: so are the bindings to it, and the exchanges that were there for them.
   void remove_queue(QueueIndex queue, Output& out);
@@ -63,6 +69,7 @@ class Routes {
   const model::Limits& limits_;
   const QueueNames& names_;
   const Queues& queues_;
+  const std::function<Result<void>()> check_memory_;
   Router router_;
 };
 

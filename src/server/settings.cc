@@ -275,7 +275,7 @@ std::vector<Setting> limit_settings() {
             {1, model::exchange_count_max},
             [](auto& c) -> auto& { return c.limits.exchanges_max; }),
       count("bindings_max",
-            "Bindings of all exchanges together; each costs about 400 bytes of memory.",
+            "Bindings of all exchanges together; each costs 400 to 900 bytes of memory.",
             {1, 100'000'000},
             [](auto& c) -> auto& { return c.limits.bindings_max; }),
       bytes(

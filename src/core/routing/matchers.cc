@@ -15,7 +15,7 @@ void DirectMatcher::remove(const BindingTerms& terms) {
   if (found->second.empty()) by_key_.erase(found);
 }
 
-void DirectMatcher::match(const Address& address, std::vector<Destination>& found) {
+void DirectMatcher::match(const Address& address, Budget&, std::vector<Destination>& found) {
   const auto with_key = by_key_.find(address.key);
   if (with_key != by_key_.end()) append(with_key->second, found);
 }
@@ -31,8 +31,12 @@ void HeadersMatcher::remove(const BindingTerms& terms) {
   rules_.erase(encode(terms));
 }
 
-void HeadersMatcher::match(const Address& address, std::vector<Destination>& found) {
+void HeadersMatcher::match(const Address& address,
+                           Budget& budget,
+                           std::vector<Destination>& found) {
+  const std::size_t given = address.headers == nullptr ? 0 : address.headers->size();
   for (const auto& [terms, rule] : rules_) {
+    if (!budget.spend(1 + rule.headers.size() * given)) return;
     if (matches(rule, address)) found.push_back(rule.to);
   }
 }

@@ -1,8 +1,11 @@
 // The three simple ways of an exchange to choose among its bindings. The fourth: topic_index.h.
-// All have the same three functions; match() may name a destination several times.
+// All have the same functions. match() may name a destination several times, and ends early when
+// the budget is exhausted; memory_bytes() is what they need beyond what each binding costs anyway
+// (router.cc).
 #pragma once
 
 #include "core/routing/binding_terms.h"
+#include "core/routing/budget.h"
 #include "core/routing/topic_index.h"
 #include "model/job.h"
 
@@ -23,7 +26,9 @@ class DirectMatcher {
  public:
   void add(const BindingTerms& terms);
   void remove(const BindingTerms& terms);
-  void match(const Address& address, std::vector<Destination>& found);
+  void match(const Address& address, Budget&, std::vector<Destination>& found);
+
+  static std::size_t memory_bytes() { return 0; }
 
  private:
   std::map<std::string, Destinations, std::less<>> by_key_;
@@ -35,7 +40,9 @@ class FanoutMatcher {
 
   void remove(const BindingTerms& terms) { remove_from(all_, terms.to); }
 
-  void match(const Address&, std::vector<Destination>& found) { append(all_, found); }
+  void match(const Address&, Budget&, std::vector<Destination>& found) { append(all_, found); }
+
+  static std::size_t memory_bytes() { return 0; }
 
  private:
   Destinations all_;
@@ -47,9 +54,11 @@ class TopicMatcher {
 
   void remove(const BindingTerms& terms) { index_.remove(terms.key, terms.to); }
 
-  void match(const Address& address, std::vector<Destination>& found) {
-    index_.match(address.key, found);
+  void match(const Address& address, Budget& budget, std::vector<Destination>& found) {
+    index_.match(address.key, budget, found);
   }
+
+  std::size_t memory_bytes() const { return index_.memory_bytes(); }
 
  private:
   TopicIndex index_;
@@ -60,7 +69,9 @@ class HeadersMatcher {
  public:
   void add(const BindingTerms& terms);
   void remove(const BindingTerms& terms);
-  void match(const Address& address, std::vector<Destination>& found);
+  void match(const Address& address, Budget& budget, std::vector<Destination>& found);
+
+  static std::size_t memory_bytes() { return 0; }
 
  private:
   struct Rule {

@@ -8,7 +8,7 @@
 namespace sluice::core {
 namespace {
 
-/// A binding is kept twice, and its key in the matcher.
+/// A binding is kept twice, and its key in the matcher; what a matcher needs besides it says.
 constexpr std::size_t binding_overhead = 256;
 constexpr std::size_t exchange_overhead = 512;
 
@@ -83,16 +83,34 @@ void Router::remove(Node& node) {
 
 // -- Bindings. -----------------------------------------------------------------------------------
 
-bool Router::bind(Node& node, const BindingTerms& terms, Position home) {
-  std::string encoded = encode(terms);
-  const auto [binding, is_new] = node.bindings.emplace(std::move(encoded), home);
-  if (!is_new) return false;
-  std::visit([&](auto& matcher) { matcher.add(terms); }, node.matcher);
+void Router::bind(Node& node, const BindingTerms& terms, Position home) {
+  const auto [binding, is_new] = node.bindings.emplace(encode(terms), home);
+  check(is_new);
+  add_to_matcher(node, terms);
   leading_to_[terms.to].emplace(node.index, binding->first);
   abandoned_.erase(node.index);
   ++binding_count_;
   bytes_ += cost(binding->first.size());
-  return true;
+}
+
+void Router::add_to_matcher(Node& node, const BindingTerms& terms) {
+  std::visit(
+      [&](auto& matcher) {
+        bytes_ -= matcher.memory_bytes();
+        matcher.add(terms);
+        bytes_ += matcher.memory_bytes();
+      },
+      node.matcher);
+}
+
+void Router::remove_from_matcher(Node& node, const BindingTerms& terms) {
+  std::visit(
+      [&](auto& matcher) {
+        bytes_ -= matcher.memory_bytes();
+        matcher.remove(terms);
+        bytes_ += matcher.memory_bytes();
+      },
+      node.matcher);
 }
 
 bool Router::unbind(Node& node, const BindingTerms& terms) {
@@ -106,7 +124,7 @@ bool Router::unbind(Node& node, const BindingTerms& terms) {
 void Router::drop(Node& node, std::map<std::string, Position>::iterator binding) {
   const std::string encoded = binding->first;
   const BindingTerms terms = terms_of(encoded);
-  if (!is_restoring_) std::visit([&](auto& matcher) { matcher.remove(terms); }, node.matcher);
+  if (!is_restoring_) remove_from_matcher(node, terms);
   const auto others = leading_to_.find(terms.to);
   others->second.erase({node.index, encoded});
   if (others->second.empty()) leading_to_.erase(others);
@@ -135,7 +153,7 @@ Router::Node* Router::abandoned() {
 
 // -- Routing. ------------------------------------------------------------------------------------
 
-const std::vector<QueueIndex>& Router::route(Node& start, const Address& address) {
+const std::vector<QueueIndex>& Router::route(Node& start, const Address& address, Budget& budget) {
   ++stamp_;
   queues_.clear();
   to_visit_.clear();
@@ -143,7 +161,7 @@ const std::vector<QueueIndex>& Router::route(Node& start, const Address& address
   for (std::size_t next = 0; next < to_visit_.size(); ++next) {
     Node& node = *nodes_[to_visit_[next]];
     matched_.clear();
-    std::visit([&](auto& matcher) { matcher.match(address, matched_); }, node.matcher);
+    std::visit([&](auto& matcher) { matcher.match(address, budget, matched_); }, node.matcher);
     for (const Destination to : matched_) {
       if (to.is_exchange) {
         visit(*nodes_[to.index]);
@@ -208,13 +226,13 @@ Result<void> Router::finish_restore(const std::function<bool(QueueIndex)>& is_qu
   };
   for (const auto& [to, places] : leading_to_) {
     const bool is_known = to.is_exchange ? is_exchange(to.index) : is_queue(to.index);
-    const ExchangeIndex from = places.begin()->first;
-    const bool has_sources = std::all_of(
-        places.begin(), places.end(), [&](const auto& place) { return is_exchange(place.first); });
-    if (is_known && has_sources) continue;
+    const auto broken = std::find_if(places.begin(), places.end(), [&](const auto& place) {
+      return !is_known || !is_exchange(place.first);
+    });
+    if (broken == places.end()) continue;
     return fail(ErrorCode::corrupt,
-                "the log has a binding from exchange number " + std::to_string(from) + " to " +
-                    (to.is_exchange ? "exchange" : "queue") + " number " +
+                "the log has a binding from exchange number " + std::to_string(broken->first) +
+                    " to " + (to.is_exchange ? "exchange" : "queue") + " number " +
                     std::to_string(to.index) + ", and no record of one of them");
   }
   for (std::unique_ptr<Node>& node : nodes_) {
@@ -224,10 +242,8 @@ Result<void> Router::finish_restore(const std::function<bool(QueueIndex)>& is_qu
       continue;
     }
     node->matcher = matcher_of(node->exchange.kind);
-    for (const auto& [encoded, at] : node->bindings) {
-      const BindingTerms terms = terms_of(encoded);
-      std::visit([&](auto& matcher) { matcher.add(terms); }, node->matcher);
-    }
+    for (const auto& [encoded, at] : node->bindings)
+      add_to_matcher(*node, terms_of(encoded));
   }
   return {};
 }

@@ -50,16 +50,17 @@ class Router {
   void remove(Node& node);
   /// Removes all bindings to the queue.
   void forget_queue(QueueIndex queue);
-  /// False: there is such a binding already.
-  bool bind(Node& node, const BindingTerms& terms, Position home);
+  /// Requires that there is no such binding yet.
+  void bind(Node& node, const BindingTerms& terms, Position home);
   /// False: there is no such binding.
   bool unbind(Node& node, const BindingTerms& terms);
   /// An auto-delete exchange that has lost its last binding, until it is removed; null: none.
   Node* abandoned();
 
   /// The queues that get a message published to this exchange, each once. Valid until the next
-  /// call. Alternate exchanges and cycles of exchanges are followed.
-  const std::vector<QueueIndex>& route(Node& start, const Address& address);
+  /// call, and not all of them when the budget is exhausted. Alternate exchanges and cycles of
+  /// exchanges are followed.
+  const std::vector<QueueIndex>& route(Node& start, const Address& address, Budget& budget);
 
   // Restoring: facts in any order; finish_restore() builds what makes matching fast.
   void restore_exchange(ExchangeIndex index, ByteView name, model::Exchange exchange, Position at);
@@ -75,6 +76,8 @@ class Router {
   Node& slot(ExchangeIndex index);
   void forget_bindings_to(Destination to);
   void drop(Node& node, std::map<std::string, Position>::iterator binding);
+  void add_to_matcher(Node& node, const BindingTerms& terms);
+  void remove_from_matcher(Node& node, const BindingTerms& terms);
   void visit(Node& node);
 
   std::vector<std::unique_ptr<Node>> nodes_;  ///< By index; null: free.

@@ -98,7 +98,7 @@ void TopicIndex::enter(NodeIndex at) {
   }
 }
 
-void TopicIndex::match(ByteView key, std::vector<Destination>& found) {
+void TopicIndex::match(ByteView key, Budget& budget, std::vector<Destination>& found) {
   ++stamp_;
   next_.assign(1, root);
   enter(nodes_[root].hash);
@@ -106,6 +106,7 @@ void TopicIndex::match(ByteView key, std::vector<Destination>& found) {
     ++stamp_;
     current_.swap(next_);
     next_.clear();
+    if (!budget.spend(current_.size())) return;
     for (const NodeIndex at : current_) {
       const Node& node = nodes_[at];
       if (node.is_hash) enter(at);

@@ -7,6 +7,7 @@
 // and at most words x nodes steps whatever the patterns are. Each node is entered once a word.
 #pragma once
 
+#include "core/routing/budget.h"
 #include "core/routing/destination.h"
 
 #include <cstdint>
@@ -23,16 +24,21 @@ class TopicIndex {
   void add(ByteView pattern, Destination to);
   /// Requires that it was added.
   void remove(ByteView pattern, Destination to);
-  /// Appends the destinations of all patterns that match; one may come several times.
-  void match(ByteView key, std::vector<Destination>& found);
+  /// Appends the destinations of all patterns that match; one may come several times. Spends a step
+  /// for each node and word, and finds nothing when the budget is exhausted.
+  void match(ByteView key, Budget& budget, std::vector<Destination>& found);
 
   /// Nodes in use; 1 when it is empty. For tests.
   std::size_t node_count() const { return nodes_.size() - free_.size(); }
 
+  /// Of all nodes but the root, and of their entries in the nodes above; 0 when it is empty.
+  std::size_t memory_bytes() const { return (node_count() - 1) * (sizeof(Node) + entry_bytes); }
+
  private:
   using NodeIndex = std::uint32_t;
   static constexpr NodeIndex root = 0;
-  static constexpr NodeIndex none = 0;  ///< Nobody's child is the root.
+  static constexpr NodeIndex none = 0;            ///< Nobody's child is the root.
+  static constexpr std::size_t entry_bytes = 80;  ///< A word and its child in a std::map, roughly.
 
   struct Node {
     std::map<std::string, NodeIndex, std::less<>> words;

@@ -13,7 +13,9 @@ bool matches(const std::string& pattern, const std::string& key) {
   TopicIndex index;
   index.add(pattern, {1, false});
   std::vector<Destination> found;
-  index.match(key, found);
+  Budget budget(1000);
+  index.match(key, budget, found);
+  EXPECT_FALSE(budget.is_exhausted());
   return !found.empty();
 }
 
@@ -87,7 +89,8 @@ TEST(TopicIndex, MatchesWhatTheDefinitionSaysAmongManyPatternsThatComeAndGo) {
     }
     const std::string key = random_text(random, key_words);
     std::vector<Destination> found;
-    index.match(key, found);
+    Budget budget(10'000);
+    index.match(key, budget, found);
     std::sort(found.begin(), found.end());
     found.erase(std::unique(found.begin(), found.end()), found.end());
     std::vector<Destination> expected;
@@ -113,8 +116,27 @@ TEST(TopicIndex, PatternsMadeToBeHardTakeEachNodeOnceAWord) {
   for (int word = 0; word < 127; ++word)
     key += word == 0 ? "a" : ".a";
   std::vector<Destination> found;
-  index.match(key, found);  // Backtracking would not come to an end.
+  Budget budget(index.node_count() * 127);  // Backtracking would not come to an end.
+  index.match(key, budget, found);
   EXPECT_TRUE(found.empty());
+  EXPECT_FALSE(budget.is_exhausted());
+}
+
+TEST(TopicIndex, FindsNothingWhenItsBudgetIsExhausted) {
+  TopicIndex index;
+  index.add("#.c", {1, false});
+  index.add("a.b.c", {2, false});
+  const auto found_with = [&index](std::size_t steps) {
+    std::vector<Destination> found;
+    Budget budget(steps);
+    index.match("a.b.c", budget, found);
+    EXPECT_EQ(budget.is_exhausted(), found.empty());
+    EXPECT_FALSE(budget.is_exhausted() && budget.spend(0));
+    return found.size();
+  };
+  // Two nodes before each of the three words: that of the # and one on the way of a.b.c.
+  EXPECT_EQ(found_with(5), 0u);
+  EXPECT_EQ(found_with(6), 2u);
 }
 
 }  // namespace
