@@ -152,6 +152,7 @@ Result<Fact> decode_exchange(Reader& reader) {
   put.exchange.arguments = std::string(reader.sized<std::uint16_t>());
   if (kind >= model::exchange_kind_count) return bad("exchange_put has an unknown kind");
   if (put.index >= model::exchange_count_max) return bad("exchange_put has an impossible number");
+  if (reader.ok() && put.name.empty()) return bad("exchange_put has no name");
   put.exchange.kind = static_cast<model::ExchangeKind>(kind);
   put.exchange.is_durable = (flags & exchange_is_durable) != 0;
   put.exchange.is_auto_delete = (flags & exchange_is_auto_delete) != 0;

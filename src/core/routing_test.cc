@@ -264,6 +264,108 @@ TEST_F(Routing, ARestartKeepsWhatIsDurableAndForgetsTheRest) {
   core_->check_invariants();
 }
 
+TEST_F(Routing, EverythingInWhichTwoExchangesCanDifferIsNamed) {
+  model::Exchange is;
+  is.alternate = "rest";
+  is.arguments = "opaque";
+  const auto put = [this](const model::Exchange& as) {
+    return routing(model::PutExchange{"a", std::make_shared<model::Exchange>(as)});
+  };
+  put(is);
+  EXPECT_TRUE(std::holds_alternative<model::Done>(put(is)));
+  const auto difference = [&](auto change) {
+    model::Exchange other = is;
+    change(other);
+    const model::Answer answer = put(other);
+    const auto& error = *std::get<std::unique_ptr<Error>>(answer);
+    EXPECT_EQ(error.code, ErrorCode::exists);
+    return error.message.substr(std::string("exchange \"a\" exists and is different: ").size());
+  };
+  using model::Exchange;
+  EXPECT_EQ(difference([](Exchange& e) { e.kind = model::ExchangeKind::headers; }),
+            "its kind is direct, not headers");
+  EXPECT_EQ(difference([](Exchange& e) { e.is_durable = false; }), "durable is true, not false");
+  EXPECT_EQ(difference([](Exchange& e) { e.is_auto_delete = true; }),
+            "auto-delete is false, not true");
+  EXPECT_EQ(difference([](Exchange& e) { e.is_internal = true; }), "internal is false, not true");
+  EXPECT_EQ(difference([](Exchange& e) { e.alternate.clear(); }),
+            "its alternate exchange is \"rest\", not \"\"");
+  EXPECT_EQ(difference([](Exchange& e) { e.arguments.clear(); }), "its arguments are others");
+}
+
+TEST_F(Routing, ANewStartTakesWhatWasThereForTransientExchangesOnly) {
+  put_queue("mail");
+  const auto put_transient = [this](std::string_view name, bool is_auto_delete) {
+    auto exchange = std::make_shared<model::Exchange>();
+    exchange->is_durable = false;
+    exchange->is_auto_delete = is_auto_delete;
+    routing(model::PutExchange{name, exchange});
+  };
+  put_transient("a", false);
+  put_transient("b", true);  // Transient, and there for "a" only.
+  put_exchange("c", model::ExchangeKind::fanout, {}, true);
+  bind(to_exchange("b", "a"));
+  bind(to_exchange("c", "a"));
+  bind(to_queue("a", "mail"));
+  core_.restart(Duration(1000));
+  const model::Answer answer = routing(model::ListExchanges{});
+  EXPECT_TRUE(std::get<std::unique_ptr<model::ExchangeList>>(answer)->exchanges.empty());
+  core_->check_invariants();
+}
+
+TEST_F(Routing, WhatAListSaysOfAnExchange) {
+  put_queue("mail");
+  put_exchange("b", model::ExchangeKind::topic, "rest", true);
+  put_exchange("a", model::ExchangeKind::fanout);
+  bind(to_queue("b", "mail", "x.#"));
+  bind(to_exchange("b", "a", "y"));
+  const model::Answer answer = routing(model::ListExchanges{});
+  const auto& list = std::get<std::unique_ptr<model::ExchangeList>>(answer)->exchanges;
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].name, "a");
+  EXPECT_EQ(list[1].binding_count, 2u);
+  EXPECT_EQ(list[1].exchange.alternate, "rest");
+  EXPECT_TRUE(list[1].exchange.is_auto_delete);
+  EXPECT_TRUE(list[1].bindings.empty());
+  const model::Answer one = routing(model::GetExchange{"b"});
+  const auto& bindings = std::get<std::unique_ptr<model::ExchangeInfo>>(one)->bindings;
+  ASSERT_EQ(bindings.size(), 2u);
+  EXPECT_EQ(bindings[0].destination, "mail");
+  EXPECT_TRUE(bindings[1].is_to_exchange);
+  EXPECT_EQ(bindings[1].destination, "a");
+}
+
+TEST_F(Routing, ALetterThatMakesRoomMayBeTheOneThatAnotherQueueReplaces) {
+  // "mail" dead-letters to "dead", which keeps one job; the letter still holds its key in "mail".
+  auto policy = std::make_shared<model::PolicyChange>();
+  policy->dead_letter = "dead";
+  policy->max_attempts = 1;
+  core_.apply(model::SetQueue{"mail", policy});
+  auto small = std::make_shared<model::PolicyChange>();
+  small->max_length = 1;
+  small->overflow = model::Overflow::drop_head;
+  core_.apply(model::SetQueue{"dead", small});
+  model::PushOptions options;
+  options.unique_key = "key";
+  options.unique_window = Duration(60'000);
+  options.on_conflict = model::OnConflict::replace;
+  const model::JobId letter = core_.push("mail", &options);
+  const model::Delivery job = core_.pull("mail");
+  model::Fail fail;
+  fail.id = job.id;
+  fail.token = job.token;
+  fail.dead = true;
+  core_.apply(fail);
+  ASSERT_EQ(core_.info(letter).queue, "dead");
+  put_exchange("all", model::ExchangeKind::fanout);
+  bind(to_queue("all", "dead"));
+  bind(to_queue("all", "mail"));
+  EXPECT_EQ(publish("all", "", &options), "dead mail");
+  core_->check_invariants();
+  core_.restart(Duration(1000));
+  core_->check_invariants();
+}
+
 TEST_F(Routing, ABindingIsShownAsItWasAskedFor) {
   put_queue("mail");
   put_exchange("documents", model::ExchangeKind::headers);
