@@ -324,6 +324,16 @@ std::size_t held_bytes_of(const model::JobInfo& job) {
   return bytes + job.history.size() * sizeof(model::JobEvent);
 }
 
+std::size_t held_bytes_of(const model::ExchangeInfo& exchange) {
+  std::size_t bytes = sizeof exchange + exchange.exchange.arguments.size();
+  for (const model::BindingInfo& binding : exchange.bindings) {
+    bytes += sizeof binding + binding.key.size() + binding.arguments.size();
+    for (const auto& [name, value] : binding.headers)
+      bytes += 2 * sizeof name + name.size() + value.size();
+  }
+  return bytes;
+}
+
 }  // namespace
 
 void render(Writer& out, const model::Answer& answer, const Calendar& calendar) {
@@ -352,6 +362,15 @@ std::size_t held_bytes(const model::Answer& answer) {
     std::size_t bytes = 0;
     for (const model::JobInfo& job : (*list)->jobs)
       bytes += held_bytes_of(job);
+    return bytes;
+  }
+  if (const auto* exchange = std::get_if<std::unique_ptr<model::ExchangeInfo>>(&answer)) {
+    return held_bytes_of(**exchange);
+  }
+  if (const auto* list = std::get_if<std::unique_ptr<model::ExchangeList>>(&answer)) {
+    std::size_t bytes = 0;
+    for (const model::ExchangeInfo& exchange : (*list)->exchanges)
+      bytes += held_bytes_of(exchange);
     return bytes;
   }
   return 0;
