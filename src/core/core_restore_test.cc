@@ -211,6 +211,15 @@ TEST_F(Restore, ABindingToAQueueWithoutARecordIsRefused) {
             "of them");
 }
 
+TEST_F(Restore, ABindingToAQueueWithoutARecordBelowOthersIsRefused) {
+  put_queue(1, "mail");
+  put_exchange(1, "orders");
+  put_binding(1, queue_0);
+  EXPECT_EQ(restore(),
+            "the log has a binding from exchange number 1 to queue number 0, and no record of one "
+            "of them");
+}
+
 TEST_F(Restore, ABindingToAQueueOfWhichOnlyJobsSpeakIsRefused) {
   put_exchange(1, "orders");
   put_record(JobState::ready);

@@ -102,7 +102,8 @@ model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now 
   if (plan.replaced == no_slot) make_room(queue, now, out);
   const Slot slot = put_new_job(push, queue, now, out);
   const model::JobId id = jobs_[slot].id;
-  if (plan.replaced != no_slot) {
+  // One that was moved to another queue of the same publish may have made room there, and is dead.
+  if (plan.replaced != no_slot && !model::is_final(jobs_[plan.replaced].state)) {
     const std::string note = "replaced by job " + id_text(id);
     JobChanged changed = change(plan.replaced, JobState::cancelled, now);
     changed.note = note;

@@ -335,35 +335,98 @@ TEST_F(Routing, WhatAListSaysOfAnExchange) {
   EXPECT_EQ(bindings[1].destination, "a");
 }
 
-TEST_F(Routing, ALetterThatMakesRoomMayBeTheOneThatAnotherQueueReplaces) {
-  // "mail" dead-letters to "dead", which keeps one job; the letter still holds its key in "mail".
-  auto policy = std::make_shared<model::PolicyChange>();
-  policy->dead_letter = "dead";
-  policy->max_attempts = 1;
-  core_.apply(model::SetQueue{"mail", policy});
-  auto small = std::make_shared<model::PolicyChange>();
-  small->max_length = 1;
-  small->overflow = model::Overflow::drop_head;
-  core_.apply(model::SetQueue{"dead", small});
-  model::PushOptions options;
-  options.unique_key = "key";
-  options.unique_window = Duration(60'000);
-  options.on_conflict = model::OnConflict::replace;
-  const model::JobId letter = core_.push("mail", &options);
-  const model::Delivery job = core_.pull("mail");
-  model::Fail fail;
-  fail.id = job.id;
-  fail.token = job.token;
-  fail.dead = true;
-  core_.apply(fail);
-  ASSERT_EQ(core_.info(letter).queue, "dead");
-  put_exchange("all", model::ExchangeKind::fanout);
-  bind(to_queue("all", "dead"));
-  bind(to_queue("all", "mail"));
-  EXPECT_EQ(publish("all", "", &options), "dead mail");
-  core_->check_invariants();
-  core_.restart(Duration(1000));
-  core_->check_invariants();
+// -- Publishes to a queue and to the one that gets its dead letters. -----------------------------
+
+/// "a" dead-letters to "b", and "all" gives to both.
+class RoutingLetters : public Routing {
+ protected:
+  RoutingLetters() {
+    change_queue("a", [](auto& change) { change.dead_letter = "b"; });
+    put_queue("b");
+    put_exchange("all", model::ExchangeKind::fanout);
+    bind(to_queue("all", "a"));
+    bind(to_queue("all", "b"));
+    options_.unique_key = "key";
+    options_.unique_window = Duration(60'000);
+    options_.on_conflict = model::OnConflict::replace;
+  }
+
+  template <class Change>
+  void change_queue(std::string_view name, Change change) {
+    auto policy = std::make_shared<model::PolicyChange>();
+    change(*policy);
+    core_.apply(model::SetQueue{name, policy});
+  }
+
+  void keep_one_job(std::string_view name, model::Overflow overflow) {
+    change_queue(name, [overflow](auto& change) {
+      change.max_length = 1;
+      change.overflow = overflow;
+    });
+  }
+
+  /// A job that was pushed to the queue with the key, and was dead there.
+  model::JobId letter_from(std::string_view name) {
+    const model::JobId letter = core_.push(name, &options_);
+    const model::Delivery job = core_.pull(name);
+    model::Fail fail;
+    fail.id = job.id;
+    fail.token = job.token;
+    fail.dead = true;
+    core_.apply(fail);
+    return letter;
+  }
+
+  void expect_sound() {
+    core_->check_invariants();
+    const std::string before = core_->dump();
+    core_.restart(Duration(0));
+    core_->check_invariants();
+    EXPECT_EQ(core_->dump(), before);
+  }
+
+  std::uint64_t ready_in(std::string_view name) {
+    const model::Answer answer = core_.apply(model::GetQueue{name});
+    const auto& info = *std::get<std::unique_ptr<model::QueueInfo>>(answer);
+    return info.jobs[static_cast<std::size_t>(model::JobState::ready)];
+  }
+
+  model::PushOptions options_;
+};
+
+TEST_F(RoutingLetters, ALetterTakesTheLastPlaceAndThePublishedJobComesAllTheSame) {
+  keep_one_job("a", model::Overflow::drop_head);
+  keep_one_job("b", model::Overflow::reject);
+  const model::JobId first = core_.push("a");
+  EXPECT_EQ(publish("all", ""), "a b");
+  EXPECT_EQ(core_.info(first).queue, "b");
+  EXPECT_EQ(ready_in("b"), 2u);
+  expect_sound();
+}
+
+TEST_F(RoutingLetters, OnePublishReplacesTheLetterThatAnotherWouldHaveDropped) {
+  keep_one_job("b", model::Overflow::drop_head);
+  core_.push("b");
+  core_.pull("b");
+  const model::JobId letter = letter_from("a");
+  EXPECT_EQ(core_.info(letter).queue, "b");
+  // In "a" it is replaced; then "b" is full of a leased job and has none to drop.
+  EXPECT_EQ(publish("all", "", &options_), "a b");
+  EXPECT_EQ(ready_in("b"), 1u);
+  expect_sound();
+}
+
+TEST_F(RoutingLetters, OnePublishDropsTheLetterThatAnotherReplaces) {
+  change_queue("b", [](auto& change) { change.dead_letter = "a"; });
+  change_queue("a", [](auto& change) { change.dead_letter = std::string(); });
+  keep_one_job("a", model::Overflow::drop_head);
+  const model::JobId letter = letter_from("b");
+  EXPECT_EQ(core_.info(letter).queue, "a");
+  EXPECT_EQ(publish("all", "", &options_), "a b");
+  EXPECT_EQ(core_.state(letter), model::JobState::dead);
+  EXPECT_EQ(ready_in("a"), 1u);
+  EXPECT_EQ(ready_in("b"), 1u);
+  expect_sound();
 }
 
 TEST_F(Routing, ABindingIsShownAsItWasAskedFor) {

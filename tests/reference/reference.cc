@@ -134,7 +134,9 @@ model::Pushed Reference::put(const model::Push& push) {
     dependency_ended(added, {each.id, other->state == JobState::succeeded});
   }
   const model::JobId id = added.id;
-  if (replaced.value != 0) end(*find_job(replaced), JobState::cancelled, some_text);
+  if (replaced.value != 0 && !model::is_final(find_job(replaced)->state)) {
+    end(*find_job(replaced), JobState::cancelled, some_text);
+  }
   return {id, true};
 }
 
