@@ -278,11 +278,11 @@ std::vector<Setting> limit_settings() {
             "Bindings of all exchanges together; each costs 400 to 900 bytes of memory.",
             {1, 100'000'000},
             [](auto& c) -> auto& { return c.limits.bindings_max; }),
-      bytes(
-          "memory_bytes_max",
-          "Memory for what is known of jobs, without caches; pushes beyond are refused with BUSY.",
-          {16 * mib, 16 * tib},
-          [](auto& c) -> auto& { return c.limits.memory_bytes_max; }),
+      bytes("memory_bytes_max",
+            "Memory for what is known of jobs and bindings, without caches; more of them are "
+            "refused with BUSY.",
+            {16 * mib, 16 * tib},
+            [](auto& c) -> auto& { return c.limits.memory_bytes_max; }),
       bytes("disk_bytes_max",
             "Journal on disk; pushes beyond are refused with BUSY, acks go on. 0: as large as the "
             "disk allows.",
