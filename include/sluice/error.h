@@ -19,16 +19,17 @@ namespace sluice {
 /// The catalogue. The names of the first group travel as RESP error codes and are stable.
 enum class ErrorCode : std::uint8_t {
   // Said by the server.
-  stale,     ///< STALE: the lease token is not the current one; somebody else owns the job now.
-  no_job,    ///< NOJOB: no job with this id (never was, or finished and no longer kept).
-  no_queue,  ///< NOQUEUE: no queue of this name.
-  busy,      ///< BUSY: a limit (queue length, disk, memory) refuses new work for now; retry later.
-  too_big,   ///< TOOBIG: a payload, header, name or list is larger than its limit.
-  no_auth,   ///< NOAUTH: log in first.
-  no_perm,   ///< NOPERM: this user may not do this.
-  arg,       ///< ARG: an argument is missing, malformed or out of range.
-  exists,    ///< EXISTS: the unique key is held by another job and the push asked to be rejected.
-  unknown,   ///< ERR: the server does not know this command.
+  stale,        ///< STALE: the lease token is not the current one; somebody else owns the job now.
+  no_job,       ///< NOJOB: no job with this id (never was, or finished and no longer kept).
+  no_queue,     ///< NOQUEUE: no queue of this name.
+  no_exchange,  ///< NOEXCHANGE: no exchange of this name.
+  busy,     ///< BUSY: a limit (queue length, disk, memory) refuses new work for now; retry later.
+  too_big,  ///< TOOBIG: a payload, header, name or list is larger than its limit.
+  no_auth,  ///< NOAUTH: log in first.
+  no_perm,  ///< NOPERM: this user may not do this.
+  arg,      ///< ARG: an argument is missing, malformed or out of range.
+  exists,   ///< EXISTS: the unique key is held by another job and the push asked to be rejected.
+  unknown,  ///< ERR: the server does not know this command.
   // Said by the client library or the operating system.
   closed,     ///< The connection is gone and could not be re-established in time.
   timed_out,  ///< The deadline passed; the effect is unknown.
@@ -47,6 +48,8 @@ constexpr std::string_view name(ErrorCode code) {
       return "NOJOB";
     case ErrorCode::no_queue:
       return "NOQUEUE";
+    case ErrorCode::no_exchange:
+      return "NOEXCHANGE";
     case ErrorCode::busy:
       return "BUSY";
     case ErrorCode::too_big:

@@ -17,6 +17,7 @@ ExitCode exit_code(ErrorCode code) {
     case ErrorCode::stale:
     case ErrorCode::no_job:
     case ErrorCode::no_queue:
+    case ErrorCode::no_exchange:
     case ErrorCode::too_big:
     case ErrorCode::no_auth:
     case ErrorCode::no_perm:

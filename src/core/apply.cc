@@ -1,9 +1,9 @@
-// What each command of a job's life does: push, pull, ack, fail, release, extend, cancel, await.
+// What each command of a job's life does after its push: pull, ack, fail, release, extend, cancel,
+// await.
 //
 // Every handler first checks everything (and answers with an error that has changed nothing), then
 // writes facts and changes memory in lifecycle.cc; that second part cannot fail.
 #include "core/core.h"
-#include "model/headers.h"
 
 #include <algorithm>
 
@@ -11,35 +11,6 @@ namespace sluice::core {
 namespace {
 
 using model::JobState;
-
-constexpr bool is_name_byte(char byte) {
-  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-         (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == ':' || byte == '-';
-}
-
-Result<void> check_queue_name(ByteView name) {
-  if (name.empty() || name.size() > model::queue_name_bytes_max) {
-    return fail(ErrorCode::arg,
-                "queue: a name has 1 to " + std::to_string(model::queue_name_bytes_max) +
-                    " characters, this one has " + std::to_string(name.size()));
-  }
-  if (!std::all_of(name.begin(), name.end(), is_name_byte)) {
-    return fail(ErrorCode::arg, "queue: a name is made of letters, digits and . _ : - only");
-  }
-  return {};
-}
-
-Result<void> check_size(std::string_view field, std::size_t size, std::size_t limit) {
-  if (size <= limit) return {};
-  return fail(ErrorCode::too_big,
-              std::string(field) + ": " + std::to_string(size) + " bytes (limit " +
-                  std::to_string(limit) + ")");
-}
-
-bool has_details(const model::PushOptions& options) {
-  return options.max_attempts || options.backoff || options.timeout || options.keep || options.at ||
-         !options.unique_key.empty() || !options.after.empty();
-}
 
 std::string id_text(model::JobId id) {
   return std::to_string(id.value);
@@ -69,224 +40,6 @@ void Core::refuse(model::Ticket ticket, Error error, Output& out) {
   reply(ticket, std::make_unique<Error>(std::move(error)), out);
 }
 
-// -- Push. ---------------------------------------------------------------------------------------
-
-void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
-  Queue* queue = find_queue(push.queue);
-  if (Result<void> fine = check_push(push, queue); !fine) return refuse(ticket, fine.error(), out);
-  Slot replaced = no_slot;
-  if (push.options != nullptr && !push.options->unique_key.empty() && queue != nullptr) {
-    std::optional<model::Answer> met = meet_unique(push, queue->index, now, replaced);
-    if (met) {
-      const auto* existing = std::get_if<model::Pushed>(&*met);
-      const Position needs = existing == nullptr ? Position() : seen();
-      return reply(ticket, std::move(*met), out, needs);
-    }
-  }
-  if (queue == nullptr) queue = &make_queue(push.queue, out);
-  if (replaced == no_slot && !make_room(*queue, now, out)) {
-    return refuse(ticket,
-                  {ErrorCode::busy,
-                   "queue \"" + queue->name + "\" is full: " + std::to_string(queue->unfinished()) +
-                       " unfinished jobs; ack some or raise max_length"},
-                  out);
-  }
-  const Slot slot = put_new_job(push, *queue, now, out);
-  const model::JobId id = jobs_[slot].id;
-  if (replaced != no_slot) {
-    const std::string note = "replaced by job " + id_text(id);
-    JobChanged changed = change(replaced, JobState::cancelled, now);
-    changed.note = note;
-    finish(replaced, changed, now, out);
-  }
-  reply(ticket, model::Pushed{id, true}, out, out.base);
-}
-
-Result<void> Core::check_push(const model::Push& push, const Queue* queue) const {
-  if (queue == nullptr) {
-    if (Result<void> named = check_queue_name(push.queue); !named) return named;
-    if (queue_names_.size() >= limits_.queues_max) {
-      return fail(ErrorCode::busy,
-                  "there are " + std::to_string(queue_names_.size()) + " queues already (limit " +
-                      std::to_string(limits_.queues_max) + "); delete some or raise queues_max");
-    }
-  }
-  if (push.type.empty()) return fail(ErrorCode::arg, "type: must not be empty");
-  if (Result<void> fits = check_size("type", push.type.size(), model::type_bytes_max); !fits) {
-    return fits;
-  }
-  if (push.payload.size() > limits_.payload_bytes_max) {
-    return check_size("payload", push.payload.size(), limits_.payload_bytes_max);
-  }
-  if (memory_bytes() > limits_.memory_bytes_max) {
-    return fail(ErrorCode::busy,
-                "jobs use " + std::to_string(memory_bytes()) + " bytes of memory (limit " +
-                    std::to_string(limits_.memory_bytes_max) +
-                    "); ack some or raise memory_bytes_max");
-  }
-  if (push.options == nullptr) return {};
-  const model::PushOptions& options = *push.options;
-  std::size_t header_bytes = 0;
-  for (const model::HeaderView& header : options.headers) {
-    header_bytes += header.first.size() + header.second.size();
-  }
-  if (Result<void> fits = check_size("headers", header_bytes, limits_.headers_bytes_max); !fits) {
-    return fits;
-  }
-  if (Result<void> fits = check_size("unique key", options.unique_key.size(), model::key_bytes_max);
-      !fits) {
-    return fits;
-  }
-  for (const model::Dependency& dependency : options.after) {
-    if (const_cast<JobTable&>(jobs_).find(dependency.id) == no_slot) {  // Only moves its cache.
-      return fail(ErrorCode::no_job,
-                  "after: there is no job " + id_text(dependency.id) +
-                      "; finished jobs are known for their keep");
-    }
-  }
-  return {};
-}
-
-std::optional<model::Answer> Core::meet_unique(const model::Push& push,
-                                               QueueIndex queue,
-                                               Now now,
-                                               Slot& replaced) const {
-  const auto held = keys_.find(KeyName(queue, push.options->unique_key));
-  if (held == keys_.end() || held->second.until < now.time) return std::nullopt;
-  const model::JobId holder = held->second.job;
-  const auto exists = [&](std::string_view why) {
-    return model::Answer(std::make_unique<Error>(
-        Error{ErrorCode::exists,
-              "unique key \"" + std::string(push.options->unique_key) + "\" is held by job " +
-                  id_text(holder) + std::string(why)}));
-  };
-  switch (push.options->on_conflict) {
-    case model::OnConflict::existing:
-      return model::Pushed{holder, false};
-    case model::OnConflict::reject:
-      return exists("");
-    case model::OnConflict::replace:
-      break;
-  }
-  const Slot slot = const_cast<JobTable&>(jobs_).find(holder);  // Only moves its cache.
-  if (slot == no_slot || model::is_final(jobs_[slot].state)) return exists(", which is finished");
-  if (jobs_[slot].state == JobState::leased || jobs_[slot].attempt > 0) {
-    return exists(", which has started");
-  }
-  replaced = slot;
-  return std::nullopt;
-}
-
-/// Applies max_length. False: the queue is full and refuses.
-bool Core::make_room(Queue& queue, Now now, Output& out) {
-  const std::uint64_t limit = queue.policy.max_length == 0
-                                  ? limits_.queue_jobs_max
-                                  : std::min(queue.policy.max_length, limits_.queue_jobs_max);
-  if (queue.unfinished() < limit) return true;
-  if (queue.policy.overflow == model::Overflow::reject) return false;
-  const Slot oldest = queue.ready.lowest_front(jobs_);
-  if (oldest == no_slot) return false;
-  die(oldest, "dropped: the queue was full", false, now, out);
-  return true;
-}
-
-Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& out) {
-  static const model::PushOptions none;
-  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
-  const model::JobId id(draw());
-  const Slot slot = jobs_.add(id);
-  Job& job = jobs_[slot];
-  job.queue = queue.index;
-  job.order = id.value;
-  job.priority = options.priority.value_or(queue.policy.priority);
-  job.state = JobState::ready;
-  const Duration delay = options.delay.value_or(options.at ? Duration{0} : queue.policy.delay);
-  const Duration ttl = options.ttl.value_or(queue.policy.ttl);
-  if (has_details(options) || ttl.count() != 0) {
-    Details& details = jobs_.details(slot);
-    details.ttl = ttl;
-    details.delay = delay;
-    take_options(options, slot);
-  }
-  if (job.state != JobState::waiting) {
-    if (options.at && *options.at > now.wall) {
-      job.state = JobState::scheduled;
-      job.due = Time(options.at->time_since_epoch());
-    } else if (delay.count() > 0) {
-      job.state = JobState::scheduled;
-      job.due = now.time + delay;
-    } else if (ttl.count() != 0) {
-      jobs_.details(slot).expires = now.time + ttl;
-      job.due = now.time + ttl;
-    }
-  }
-  Buffer headers;
-  for (const auto& [key, value] : options.headers)
-    model::put_header(headers, key, value);
-  Buffer details;
-  if (job.details != no_details) put_details(details, jobs_.details(slot), {});
-  job.home = out.here();
-  job.record_bytes = put_job(*out.facts,
-                             JobRecord{.id = id,
-                                       .queue = queue.index,
-                                       .state = job.state,
-                                       .priority = job.priority,
-                                       .attempt = 0,
-                                       .order = job.order,
-                                       .due = job.due,
-                                       .created = now.time,
-                                       .type = push.type,
-                                       .payload = push.payload,
-                                       .headers = headers.view(),
-                                       .details = details.view()});
-  live_bytes_ += job.record_bytes;
-  ++queue.pushed_total;
-  link(slot);
-  if (!options.unique_key.empty()) hold_key(options, job, now, out);
-  // A dependency that is already dead takes the new job with it, in the same frame.
-  for (const model::Dependency& dependency : options.after) {
-    const Slot other = jobs_.find(dependency.id);
-    if (other == no_slot || !model::is_final(jobs_[other].state)) continue;
-    if (jobs_[slot].state != JobState::waiting) break;
-    dependency_ended(slot, {dependency.id, jobs_[other].state == JobState::succeeded}, now, out);
-  }
-  return slot;
-}
-
-/// From now on a push with this key is this job.
-void Core::hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out) {
-  const KeyName name(job.queue, std::string(options.unique_key));
-  const Time until = options.unique_window ? now.time + *options.unique_window : never;
-  if (const auto old = keys_.find(name); old != keys_.end() && old->second.until != never) {
-    key_ends_.erase({old->second.until, name});
-  }
-  keys_[name] = HeldKey{job.id, until, out.here()};
-  if (until != never) key_ends_.emplace(until, name);
-  core::put_key(*out.facts, {job.queue, name.second, job.id, until});
-}
-
-/// Copies what the push set into the job's details and lets it wait for others.
-void Core::take_options(const model::PushOptions& options, Slot slot) {
-  Job& job = jobs_[slot];
-  Details& details = jobs_.details(slot);
-  details.max_attempts = options.max_attempts;
-  details.backoff = options.backoff;
-  details.timeout = options.timeout;
-  details.keep = options.keep;
-  details.at = options.at;
-  details.unique_key = std::string(options.unique_key);
-  for (const model::Dependency& dependency : options.after) {
-    const auto same = [&dependency](const model::Dependency& other) {
-      return other.id == dependency.id;
-    };
-    if (std::any_of(details.waits_for.begin(), details.waits_for.end(), same)) continue;
-    details.waits_for.push_back(dependency);
-    dependents_[dependency.id].push_back(job.id);
-  }
-  if (!details.waits_for.empty()) job.state = JobState::waiting;
-  details_bytes_ += details.heap_bytes();
-}
-
 // -- Leases. -------------------------------------------------------------------------------------
 
 void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output& out) {
@@ -294,7 +47,7 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
   queues.reserve(pull.queues->size());
   for (const ByteView name : *pull.queues) {
     if (find_queue(name) == nullptr) {
-      if (Result<void> named = check_queue_name(name); !named) {
+      if (Result<void> named = check_name("queue", name); !named) {
         return refuse(ticket, named.error(), out);
       }
       if (queue_names_.size() >= limits_.queues_max) {

@@ -11,7 +11,7 @@
 // What carries everything: for any history and any cut of the log at a frame boundary, restoring
 // the frames before the cut gives the state the core had there (core_property_test.cc).
 //
-// Reading order: apply.cc (what each command does, in the order of a job's life: push, lease, ack),
+// Reading order: push.cc and apply.cc (what each command does, in the order of a job's life),
 // lifecycle.cc (every change of state goes through there), queues.cc, views.cc (what people see),
 // recovery.cc (restore, boot, carry). One thread; not copyable.
 #pragma once
@@ -22,6 +22,7 @@
 #include "core/job_table.h"
 #include "core/output.h"
 #include "core/queue.h"
+#include "core/routes.h"
 #include "core/timer_wheel.h"
 #include "model/command.h"
 #include "model/limits.h"
@@ -78,18 +79,12 @@ class Core {
   void check_invariants() const;
 
  private:
-  struct AwaitWaiter {
-    model::JobId id;
-    Time deadline = never;
+  /// What a push that has been looked at will do.
+  struct PushPlan {
+    Queue* queue = nullptr;                ///< Null: to be made.
+    Slot replaced = no_slot;               ///< The job whose place the new one takes.
+    std::optional<model::JobId> existing;  ///< The job that it already is: nothing will be done.
   };
-
-  struct HeldKey {
-    model::JobId job;
-    Time until = never;
-    Position home;
-  };
-
-  using KeyName = std::pair<QueueIndex, std::string>;
 
   /// Jobs by queue and list that recovery met out of order.
   using Stragglers = std::map<std::pair<QueueIndex, std::size_t>, std::vector<Slot>>;
@@ -103,6 +98,7 @@ class Core {
 
   // apply.cc: one overload per command.
   void handle(const model::Push&, model::Ticket, Now, Output&);
+  void handle(const model::Publish&, model::Ticket, Now, Output&);
   void handle(const model::Pull&, model::Ticket, Now, Output&);
   void handle(const model::Ack&, model::Ticket, Now, Output&);
   void handle(const model::Fail&, model::Ticket, Now, Output&);
@@ -119,6 +115,7 @@ class Core {
   void handle(const model::DeleteQueue&, model::Ticket, Now, Output&);
   void handle(const model::RedriveDead&, model::Ticket, Now, Output&);
   void handle(const model::DeleteDead&, model::Ticket, Now, Output&);
+  void handle(const model::RoutingCommand&, model::Ticket, Now, Output&);
   // views.cc
   void handle(const model::GetJob&, model::Ticket, Now, Output&);
   void handle(const model::ListJobs&, model::Ticket, Now, Output&);
@@ -127,16 +124,18 @@ class Core {
   void handle(const model::GetStats&, model::Ticket, Now, Output&);
 
   // apply.cc: parts of a push and of a pull.
+  Result<PushPlan> plan(const model::Push& push, Queue* queue, Now now) const;
+  model::JobId carry_out(const PushPlan& plan, const model::Push& push, Now now, Output& out);
   Result<void> check_push(const model::Push& push, const Queue* queue) const;
-  /// The answer that a held unique key gives; none: the push goes on.
-  std::optional<model::Answer> meet_unique(const model::Push& push,
-                                           QueueIndex queue,
-                                           Now now,
-                                           Slot& replaced) const;
+  Result<void> meet_unique(const model::Push& push, Now now, PushPlan& plan) const;
+  Result<void> check_room(const Queue& queue) const;
+  Result<void> check_memory() const;
+  static Result<void> check_publish(const model::Push& job, std::size_t queues);
+  std::uint64_t length_max(const Queue& queue) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot);
-  bool make_room(Queue& queue, Now now, Output& out);
+  void make_room(Queue& queue, Now now, Output& out);
   std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
                                                std::uint32_t count,
                                                std::optional<Duration> lease,
@@ -220,10 +219,11 @@ class Core {
   const model::Limits limits_;
   const std::uint64_t partition_bits_;
   JobTable jobs_;
-  TimerWheel timers_;                           ///< Journal time.
-  TimerWheel wall_timers_;                      ///< Calendar time: jobs pushed with AT.
-  std::vector<std::unique_ptr<Queue>> queues_;  ///< By index; null: free.
-  std::map<std::string, QueueIndex, std::less<>> queue_names_;
+  TimerWheel timers_;       ///< Journal time.
+  TimerWheel wall_timers_;  ///< Calendar time: jobs pushed with AT.
+  Queues queues_;
+  QueueNames queue_names_;
+  Routes routes_;
   Queue* last_queue_ = nullptr;  ///< Found last; a batch of pushes names one queue.
   std::map<KeyName, HeldKey> keys_;
   std::set<std::pair<Time, KeyName>> key_ends_;

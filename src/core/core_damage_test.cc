@@ -24,6 +24,7 @@ class History {
     push_and_fail();
     push_and_cancel();
     apply(model::PauseQueue{"mail", true});
+    put_exchanges();
     frame([this](Output& out) { core_.put_meta(out); });
   }
 
@@ -90,6 +91,26 @@ class History {
     const auto* pushed = std::get_if<model::Pushed>(&replies_.at(0).answer);
     ASSERT_NE(pushed, nullptr);
     apply(model::Cancel{pushed->id});
+  }
+
+  void put_exchanges() {
+    auto exchange = std::make_shared<model::Exchange>();
+    exchange->kind = model::ExchangeKind::headers;
+    exchange->is_auto_delete = true;
+    exchange->alternate = "rest";
+    exchange->arguments = "for the gateway";
+    apply(model::RoutingCommand(model::PutExchange{"documents", exchange}));
+    auto binding = std::make_shared<model::Binding>();
+    binding->exchange = "documents";
+    binding->destination = "mail";
+    binding->key = "key";
+    binding->headers = {{"format", "pdf"}, {"pages", ""}};
+    binding->is_any_enough = true;
+    binding->arguments = "opaque";
+    apply(model::RoutingCommand(model::Bind{binding}));
+    apply(model::RoutingCommand(model::Unbind{binding}));  // The exchange goes with it.
+    apply(model::RoutingCommand(model::PutExchange{"documents", exchange}));
+    apply(model::RoutingCommand(model::Bind{binding}));
   }
 
   Core core_;

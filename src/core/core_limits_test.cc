@@ -32,6 +32,39 @@ class CoreLimits : public testing::Test {
     EXPECT_FALSE(core_->has_written());
   }
 
+  bool put_exchange(std::string_view name, const model::Exchange& exchange = {}) {
+    return std::holds_alternative<model::Done>(apply(put(name, exchange)));
+  }
+
+  static model::RoutingCommand put(std::string_view name, const model::Exchange& exchange = {}) {
+    return model::PutExchange{name, std::make_shared<model::Exchange>(exchange)};
+  }
+
+  /// From exchange "e" to queue "q".
+  static model::Binding binding(std::string_view key = {}) {
+    model::Binding binding;
+    binding.exchange = "e";
+    binding.destination = "q";
+    binding.key = key;
+    return binding;
+  }
+
+  static model::RoutingCommand bind(const model::Binding& binding) {
+    return model::Bind{std::make_shared<model::Binding>(binding)};
+  }
+
+  /// Whether it was new.
+  bool is_bound(const model::Binding& binding) {
+    return std::get<model::Counted>(apply(bind(binding))).count == 1;
+  }
+
+  /// A core with exchange "e" and queue "q".
+  void start_with_exchange(const model::Limits& limits = {}) {
+    start(limits);
+    EXPECT_TRUE(put_exchange("e"));
+    EXPECT_TRUE(takes({"q", "t", "p", nullptr}));
+  }
+
   std::unique_ptr<TestCore> core_;
 };
 
@@ -152,6 +185,195 @@ TEST_F(CoreLimits, AQueuedJobCostsAtMostAHundredBytesOfMemory) {
   for (int job = 0; job < 100'000; ++job)
     ASSERT_TRUE(takes({"q", "t", payload, nullptr}));
   EXPECT_LT((*core_)->memory_bytes(), 100u * 100'000u);
+}
+
+TEST_F(CoreLimits, Exchanges) {
+  model::Limits limits;
+  limits.exchanges_max = 2;
+  start(limits);
+  EXPECT_TRUE(put_exchange("a"));
+  EXPECT_TRUE(put_exchange("b"));
+  EXPECT_TRUE(put_exchange("a"));
+  expect_refusal(put("c"), ErrorCode::busy, {"exchanges", "2", "exchanges_max"});
+  apply(model::RoutingCommand(model::DeleteExchange{"a"}));
+  EXPECT_TRUE(put_exchange("c"));
+}
+
+TEST_F(CoreLimits, Bindings) {
+  model::Limits limits;
+  limits.bindings_max = 2;
+  start_with_exchange(limits);
+  EXPECT_TRUE(is_bound(binding("a")));
+  EXPECT_TRUE(is_bound(binding("b")));
+  EXPECT_FALSE(is_bound(binding("a")));
+  expect_refusal(bind(binding("c")), ErrorCode::busy, {"bindings", "2", "bindings_max"});
+  apply(model::RoutingCommand(model::Unbind{std::make_shared<model::Binding>(binding("a"))}));
+  EXPECT_TRUE(is_bound(binding("c")));
+}
+
+TEST_F(CoreLimits, NamesOfExchanges) {
+  start({});
+  const std::string name(model::queue_name_bytes_max, 'e');
+  EXPECT_TRUE(put_exchange(name));
+  expect_refusal(put(name + "e"), ErrorCode::arg, {"exchange", "255", "256"});
+  expect_refusal(put(""), ErrorCode::arg, {"exchange"});
+  expect_refusal(put("a/b"), ErrorCode::arg, {"exchange", "letters, digits"});
+  model::Exchange exchange;
+  exchange.alternate = name;
+  EXPECT_TRUE(put_exchange("e", exchange));
+  exchange.alternate = name + "e";
+  expect_refusal(put("f", exchange), ErrorCode::arg, {"alternate exchange", "255", "256"});
+  exchange.alternate = "a/b";
+  expect_refusal(put("f", exchange), ErrorCode::arg, {"alternate exchange", "letters, digits"});
+}
+
+TEST_F(CoreLimits, ArgumentsOfAnExchange) {
+  start({});
+  model::Exchange exchange;
+  exchange.arguments = std::string(model::binding_bytes_max, 'a');
+  EXPECT_TRUE(put_exchange("e", exchange));
+  exchange.arguments += 'a';
+  expect_refusal(put("f", exchange), ErrorCode::too_big, {"arguments", "16385", "16384"});
+}
+
+TEST_F(CoreLimits, RoutingKeys) {
+  start_with_exchange();
+  const std::string key(model::routing_key_bytes_max, 'k');
+  const std::string longer = key + "k";
+  EXPECT_TRUE(is_bound(binding(key)));
+  expect_refusal(bind(binding(longer)), ErrorCode::too_big, {"key", "256", "255"});
+  const model::Push job{{}, "t", "p", nullptr};
+  const model::Answer answer = apply(model::Publish{"e", key, job, nullptr});
+  EXPECT_NE(std::get<model::Routed>(answer).first.value, 0u);
+  expect_refusal(
+      model::Publish{"e", longer, job, nullptr}, ErrorCode::too_big, {"key", "256", "255"});
+  expect_refusal(
+      model::Publish{"", longer, job, nullptr}, ErrorCode::too_big, {"key", "256", "255"});
+  const std::vector<ByteView> more{"k", longer};
+  expect_refusal(model::Publish{"e", key, job, &more}, ErrorCode::too_big, {"key", "256", "255"});
+}
+
+TEST_F(CoreLimits, HeadersOfABinding) {
+  start_with_exchange();
+  model::Binding most = binding();
+  most.headers.assign(model::binding_headers_max, {"name", "value"});
+  EXPECT_TRUE(is_bound(most));
+  most.headers.emplace_back("name", "value");
+  expect_refusal(bind(most), ErrorCode::too_big, {"headers", "65", "64"});
+}
+
+TEST_F(CoreLimits, BytesOfABinding) {
+  start_with_exchange();
+  const std::string value(model::binding_bytes_max - 8, 'v');
+  model::Binding most = binding();
+  most.headers = {{"name", value}};
+  most.arguments = "1234";
+  EXPECT_TRUE(is_bound(most));
+  most.arguments = "12345";
+  expect_refusal(bind(most), ErrorCode::too_big, {"headers and arguments", "16385", "16384"});
+}
+
+TEST_F(CoreLimits, StepsOfAPublish) {
+  start({});
+  model::Exchange headers;
+  headers.kind = model::ExchangeKind::headers;
+  EXPECT_TRUE(put_exchange("e", headers));
+  EXPECT_TRUE(takes({"q", "t", "p", nullptr}));
+  model::PushOptions options;
+  options.headers.assign(model::headers_max, {"n", "v"});
+  model::Binding hard = binding();
+  hard.headers.assign(model::binding_headers_max, {"n", "v"});
+  hard.headers.back().second = "w";
+  constexpr std::size_t steps = 1 + model::headers_max * model::binding_headers_max;
+  std::vector<std::string> keys;
+  for (std::size_t key = 0; key < model::routing_steps_max / steps; ++key) {
+    keys.push_back(std::to_string(key));
+    hard.key = keys.back();
+    ASSERT_TRUE(is_bound(hard));
+  }
+  const model::Publish publish{"e", "k", {{}, "t", "p", &options}, nullptr};
+  EXPECT_EQ(std::get<model::Routed>(apply(publish)).first.value, 0u);
+  hard.key = "one more";
+  ASSERT_TRUE(is_bound(hard));
+  expect_refusal(publish, ErrorCode::too_big, {"key", "steps", "10000000"});
+}
+
+TEST_F(CoreLimits, BytesOfAPublish) {
+  start({});
+  model::Exchange fanout;
+  fanout.kind = model::ExchangeKind::fanout;
+  EXPECT_TRUE(put_exchange("e", fanout));
+  constexpr std::size_t queues = 64;
+  for (std::size_t queue = 0; queue < queues; ++queue) {
+    const std::string name = "q" + std::to_string(queue);
+    EXPECT_TRUE(takes({name, "t", "p", nullptr}));
+    model::Binding to_queue = binding();
+    to_queue.destination = name;
+    EXPECT_TRUE(is_bound(to_queue));
+  }
+  const std::string key(100, 'k');
+  const std::string other_key(100, 'o');
+  model::PushOptions options;
+  options.headers = {{"name", "value"}};
+  options.unique_key = key;
+  const std::string payload(model::publish_bytes_max / queues - 256 - 1 - 9 - 100, 'p');
+  const std::string larger = payload + "p";
+  const auto publish = [&](std::string_view exchange, ByteView bytes) {
+    return model::Publish{exchange, "q0", {{}, "t", bytes, &options}, nullptr};
+  };
+  expect_refusal(publish("e", larger), ErrorCode::too_big, {"64 queues", "134217728"});
+  // One queue takes what a push takes, and then has the job already.
+  EXPECT_NE(std::get<model::Routed>(apply(publish("", larger))).first.value, 0u);
+  expect_refusal(publish("e", larger + larger), ErrorCode::too_big, {"63 queues", "134217728"});
+  options.unique_key = other_key;
+  EXPECT_EQ(std::get<model::Routed>(apply(publish("e", payload))).others->size(), queues - 1);
+  EXPECT_GT(core_->written_bytes(), queues * payload.size());
+  EXPECT_LT(core_->written_bytes(), model::publish_bytes_max);
+}
+
+TEST_F(CoreLimits, MemoryOfExchangesAndBindings) {
+  model::Limits limits;
+  limits.memory_bytes_max = 64u << 10;
+  start_with_exchange(limits);
+  int bindings = 0;
+  for (bool is_taken = true; is_taken && bindings < 10'000;) {
+    const model::Answer answer = apply(bind(binding("key" + std::to_string(bindings))));
+    is_taken = std::holds_alternative<model::Counted>(answer);
+    if (is_taken) ++bindings;
+  }
+  EXPECT_GT(bindings, 50);
+  EXPECT_LT(bindings, 300);
+  expect_refusal(bind(binding("one more")), ErrorCode::busy, {"memory"});
+  expect_refusal(put("other"), ErrorCode::busy, {"memory"});
+  // What is there already may be asked for again.
+  EXPECT_FALSE(is_bound(binding("key0")));
+  EXPECT_TRUE(put_exchange("e"));
+}
+
+TEST_F(CoreLimits, WhatIsUnboundAndDeletedCostsNoMemory) {
+  start_with_exchange();
+  const std::uint64_t before = (*core_)->memory_bytes();
+  model::Exchange topic;
+  topic.kind = model::ExchangeKind::topic;
+  topic.arguments = "arguments";
+  EXPECT_TRUE(put_exchange("topic", topic));
+  model::Binding deep = binding(std::string(model::routing_key_bytes_max, '.'));
+  deep.exchange = "topic";
+  EXPECT_TRUE(is_bound(deep));
+  // Each of its 256 words is a node of the index.
+  EXPECT_GT((*core_)->memory_bytes(), before + 256 * 100);
+  apply(model::RoutingCommand(model::DeleteExchange{"topic"}));
+  EXPECT_EQ((*core_)->memory_bytes(), before);
+}
+
+TEST_F(CoreLimits, AnExchangeShowsTheFirstOfItsBindings) {
+  start_with_exchange();
+  for (std::size_t key = 0; key <= model::list_examined_max; ++key)
+    ASSERT_TRUE(is_bound(binding(std::to_string(key))));
+  const model::Answer answer = apply(model::RoutingCommand(model::GetExchange{"e"}));
+  const auto& info = *std::get<std::unique_ptr<model::ExchangeInfo>>(answer);
+  EXPECT_EQ(info.bindings.size(), model::list_examined_max);
+  EXPECT_EQ(info.binding_count, model::list_examined_max + 1);
 }
 
 TEST_F(CoreLimits, HistoryKeepsTheFirstAndTheLatest) {

@@ -2,6 +2,7 @@
 #include "core/facts.h"
 
 #include "base/check.h"
+#include "core/routing/binding_terms.h"
 #include "model/limits.h"
 
 #define XXH_INLINE_ALL
@@ -20,6 +21,12 @@ enum ChangeFlag : std::uint8_t {
   change_is_event = 16,
   change_is_error = 32,
   change_has_expires = 64,
+};
+
+enum ExchangeFlag : std::uint8_t {
+  exchange_is_durable = 1,
+  exchange_is_auto_delete = 2,
+  exchange_is_internal = 4,
 };
 
 /// The fixed part of a record as it stands in the journal.
@@ -135,6 +142,36 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
   return Fact(changed);
 }
 
+Result<Fact> decode_exchange(Reader& reader) {
+  ExchangePut put;
+  put.index = reader.number<std::uint32_t>();
+  const auto kind = reader.number<std::uint8_t>();
+  const auto flags = reader.number<std::uint8_t>();
+  put.name = reader.sized<std::uint8_t>();
+  put.exchange.alternate = std::string(reader.sized<std::uint8_t>());
+  put.exchange.arguments = std::string(reader.sized<std::uint16_t>());
+  if (kind >= model::exchange_kind_count) return bad("exchange_put has an unknown kind");
+  if (put.index >= model::exchange_count_max) return bad("exchange_put has an impossible number");
+  if (reader.ok() && put.name.empty()) return bad("exchange_put has no name");
+  put.exchange.kind = static_cast<model::ExchangeKind>(kind);
+  put.exchange.is_durable = (flags & exchange_is_durable) != 0;
+  put.exchange.is_auto_delete = (flags & exchange_is_auto_delete) != 0;
+  put.exchange.is_internal = (flags & exchange_is_internal) != 0;
+  return Fact(std::move(put));
+}
+
+Result<Fact> decode_binding_fact(FactKind kind, Reader& reader) {
+  const auto exchange = reader.number<std::uint32_t>();
+  const ByteView terms = reader.sized<std::uint32_t>();
+  if (!reader.ok()) return bad("a binding is cut short");
+  if (exchange >= model::exchange_count_max) return bad("a binding has an impossible exchange");
+  if (Result<BindingTerms> read = decode_binding(terms); !read) {
+    return tl::unexpected<Error>(read.error());
+  }
+  if (kind == FactKind::binding_put) return Fact(BindingPut{exchange, terms});
+  return Fact(BindingGone{exchange, terms});
+}
+
 /// The kinds without a layout of their own. `reader` stands behind the kind.
 Result<Fact> decode_small(FactKind kind, Reader& reader) {
   switch (kind) {
@@ -179,6 +216,13 @@ Result<Fact> decode_small(FactKind kind, Reader& reader) {
       met.dependency = model::JobId(reader.number<std::uint64_t>());
       return Fact(met);
     }
+    case FactKind::exchange_put:
+      return decode_exchange(reader);
+    case FactKind::exchange_gone:
+      return Fact(ExchangeGone{reader.number<std::uint32_t>()});
+    case FactKind::binding_put:
+    case FactKind::binding_gone:
+      return decode_binding_fact(kind, reader);
     case FactKind::job_put:
     case FactKind::job_changed:
       break;
@@ -303,6 +347,40 @@ void put_dependency_met(Buffer& out, const DependencyMet& met) {
   out.append_raw(FactKind::dependency_met);
   out.append_raw(met.job.value);
   out.append_raw(met.dependency.value);
+}
+
+void put_exchange(Buffer& out,
+                  std::uint32_t index,
+                  ByteView name,
+                  const model::Exchange& exchange) {
+  unsigned flags = 0;
+  if (exchange.is_durable) flags |= exchange_is_durable;
+  if (exchange.is_auto_delete) flags |= exchange_is_auto_delete;
+  if (exchange.is_internal) flags |= exchange_is_internal;
+  out.append_raw(FactKind::exchange_put);
+  out.append_raw(index);
+  out.append_raw(static_cast<std::uint8_t>(exchange.kind));
+  out.append_raw(static_cast<std::uint8_t>(flags));
+  put_sized<std::uint8_t>(out, name);
+  put_sized<std::uint8_t>(out, exchange.alternate);
+  put_sized<std::uint16_t>(out, exchange.arguments);
+}
+
+void put_exchange_gone(Buffer& out, std::uint32_t index) {
+  out.append_raw(FactKind::exchange_gone);
+  out.append_raw(index);
+}
+
+void put_binding(Buffer& out, const BindingPut& binding) {
+  out.append_raw(FactKind::binding_put);
+  out.append_raw(binding.exchange);
+  put_sized<std::uint32_t>(out, binding.terms);
+}
+
+void put_binding_gone(Buffer& out, const BindingGone& binding) {
+  out.append_raw(FactKind::binding_gone);
+  out.append_raw(binding.exchange);
+  put_sized<std::uint32_t>(out, binding.terms);
 }
 
 Result<Fact> FactReader::next() {

@@ -15,6 +15,11 @@
 //   key_gone     u8 kind, u32 queue, sized16 key
 //   meta         u8 kind, u64 epoch, u64 next sequence, i64 time
 //   dependency_met  u8 kind, u64 job, u64 dependency that it no longer waits for
+//   exchange_put   u8 kind, u32 exchange, u8 exchange kind, u8 flags (1: durable, 2: auto-delete,
+//                  4: internal), sized8 name, sized8 alternate, sized16 arguments
+//   exchange_gone  u8 kind, u32 exchange; with it all bindings from it and to it
+//   binding_put    u8 kind, u32 exchange, sized32 terms (core/routing/binding_terms.h)
+//   binding_gone   u8 kind, u32 exchange, sized32 terms
 //
 // Compatibility: a reader refuses a kind it does not know (it could not skip it); inside a record
 // and a policy unknown tagged fields are skipped, and a known one may become longer, not shorter.
@@ -27,6 +32,7 @@
 #include "base/result.h"
 #include "model/job.h"
 #include "model/queue_policy.h"
+#include "model/routing.h"
 
 #include <variant>
 
@@ -42,6 +48,10 @@ enum class FactKind : std::uint8_t {
   key_gone = 7,
   meta = 8,
   dependency_met = 9,
+  exchange_put = 10,
+  exchange_gone = 11,
+  binding_put = 12,
+  binding_gone = 13,
 };
 
 using QueueIndex = std::uint32_t;
@@ -123,6 +133,26 @@ struct DependencyMet {
   model::JobId dependency;
 };
 
+struct ExchangePut {
+  std::uint32_t index = 0;
+  ByteView name;
+  model::Exchange exchange;
+};
+
+struct ExchangeGone {
+  std::uint32_t index = 0;
+};
+
+struct BindingPut {
+  std::uint32_t exchange = 0;
+  ByteView terms;
+};
+
+struct BindingGone {
+  std::uint32_t exchange = 0;
+  ByteView terms;
+};
+
 using Fact = std::variant<JobRecord,
                           JobChanged,
                           JobGone,
@@ -131,7 +161,11 @@ using Fact = std::variant<JobRecord,
                           KeyHeld,
                           KeyGone,
                           Meta,
-                          DependencyMet>;
+                          DependencyMet,
+                          ExchangePut,
+                          ExchangeGone,
+                          BindingPut,
+                          BindingGone>;
 
 /// Each appends one fact. put_job returns the length of the record.
 std::uint32_t put_job(Buffer& out, const JobRecord& record);
@@ -144,6 +178,10 @@ void put_key(Buffer& out, const KeyHeld& held);
 void put_key_gone(Buffer& out, QueueIndex queue, ByteView key);
 void put_meta(Buffer& out, const Meta& meta);
 void put_dependency_met(Buffer& out, const DependencyMet& met);
+void put_exchange(Buffer& out, std::uint32_t index, ByteView name, const model::Exchange& exchange);
+void put_exchange_gone(Buffer& out, std::uint32_t index);
+void put_binding(Buffer& out, const BindingPut& binding);
+void put_binding_gone(Buffer& out, const BindingGone& binding);
 
 /// Reads facts of one frame, one after the other. `at` is the position of the payload's first byte.
 class FactReader {

@@ -3,6 +3,7 @@
 #include "core/facts.h"
 
 #include "core/job.h"
+#include "core/routing/binding_terms.h"
 #include "model/limits.h"
 
 #include <cstddef>
@@ -106,6 +107,120 @@ TEST(Facts, AQueueNumberThatNoLogCanHaveIsRefused) {
   Buffer put;
   put_queue(put, model::queue_count_max, "mail", {});
   EXPECT_EQ(refusal(put.view()), "a fact is malformed: queue_put has an impossible queue");
+}
+
+constexpr std::size_t exchange_kind_at = 5;  ///< In an exchange_put.
+
+std::string put_of_an_exchange(std::uint32_t index, ByteView name = "orders") {
+  model::Exchange exchange;
+  exchange.kind = model::ExchangeKind::headers;
+  exchange.is_durable = false;
+  exchange.alternate = "rest";
+  exchange.arguments = "opaque";
+  Buffer out;
+  put_exchange(out, index, name, exchange);
+  return std::string(out.view());
+}
+
+std::string terms_of_a_binding() {
+  return encode({{3, true}, "key", {{"format", "pdf"}, {"pages", ""}}, true, "opaque"});
+}
+
+std::string put_of_a_binding(std::uint32_t exchange, ByteView terms) {
+  Buffer out;
+  put_binding(out, {exchange, terms});
+  return std::string(out.view());
+}
+
+std::string end_of_a_binding(std::uint32_t exchange, ByteView terms) {
+  Buffer out;
+  put_binding_gone(out, {exchange, terms});
+  return std::string(out.view());
+}
+
+TEST(Facts, AnExchangeIsReadAsItWasWritten) {
+  for (unsigned flags = 0; flags < 8; ++flags) {
+    model::Exchange exchange;
+    exchange.kind = model::ExchangeKind::topic;
+    exchange.is_durable = (flags & 1) != 0;
+    exchange.is_auto_delete = (flags & 2) != 0;
+    exchange.is_internal = (flags & 4) != 0;
+    exchange.alternate = "rest";
+    exchange.arguments = "opaque";
+    Buffer out;
+    put_exchange(out, 7, "orders", exchange);
+    const Result<Fact> read = FactReader(out.view(), Position(1, 64)).next();
+    ASSERT_TRUE(read);
+    const auto& put = std::get<ExchangePut>(*read);
+    EXPECT_EQ(put.index, 7u);
+    EXPECT_EQ(put.name, "orders");
+    EXPECT_EQ(put.exchange, exchange) << flags;
+  }
+}
+
+TEST(Facts, ABindingIsReadAsItWasWritten) {
+  const std::string encoded = terms_of_a_binding();
+  const Result<BindingTerms> terms = decode_binding(encoded);
+  ASSERT_TRUE(terms);
+  EXPECT_EQ(terms->to, (Destination{3, true}));
+  EXPECT_EQ(terms->key, "key");
+  ASSERT_EQ(terms->headers.size(), 2u);
+  EXPECT_EQ(terms->headers[0], (std::pair<ByteView, ByteView>("format", "pdf")));
+  EXPECT_EQ(terms->headers[1], (std::pair<ByteView, ByteView>("pages", "")));
+  EXPECT_TRUE(terms->is_any_enough);
+  EXPECT_EQ(terms->arguments, "opaque");
+  EXPECT_EQ(encode(*terms), encoded);
+}
+
+TEST(Facts, AnExchangeOfAnUnknownKindIsRefused) {
+  std::string put = put_of_an_exchange(0);
+  EXPECT_EQ(refusal(put), "");
+  put[exchange_kind_at] = static_cast<char>(model::exchange_kind_count);
+  EXPECT_EQ(refusal(put), "a fact is malformed: exchange_put has an unknown kind");
+}
+
+TEST(Facts, AnExchangeWithoutANameIsRefused) {
+  EXPECT_EQ(refusal(put_of_an_exchange(0, "")), "a fact is malformed: exchange_put has no name");
+}
+
+TEST(Facts, AnExchangeNumberThatNoLogCanHaveIsRefused) {
+  const std::string terms = terms_of_a_binding();
+  constexpr std::uint32_t last = model::exchange_count_max - 1;
+  EXPECT_EQ(refusal(put_of_an_exchange(last)), "");
+  EXPECT_EQ(refusal(put_of_an_exchange(last + 1)),
+            "a fact is malformed: exchange_put has an impossible number");
+  EXPECT_EQ(refusal(put_of_a_binding(last, terms)), "");
+  EXPECT_EQ(refusal(put_of_a_binding(last + 1, terms)),
+            "a fact is malformed: a binding has an impossible exchange");
+  EXPECT_EQ(refusal(end_of_a_binding(last, terms)), "");
+  EXPECT_EQ(refusal(end_of_a_binding(last + 1, terms)),
+            "a fact is malformed: a binding has an impossible exchange");
+}
+
+TEST(Facts, ExchangesAndBindingsCutAnywhereAreRefused) {
+  Buffer gone;
+  put_exchange_gone(gone, 5);
+  const std::string terms = terms_of_a_binding();
+  for (const std::string& fact : {put_of_an_exchange(5),
+                                  std::string(gone.view()),
+                                  put_of_a_binding(5, terms),
+                                  end_of_a_binding(5, terms)}) {
+    EXPECT_EQ(refusal(fact), "");
+    for (std::size_t size = 1; size < fact.size(); ++size)
+      EXPECT_NE(refusal(std::string(fact, 0, size)), "") << size;
+  }
+}
+
+TEST(Facts, TermsThatAreShorterOrLongerThanTheySayAreRefused) {
+  const std::string terms = terms_of_a_binding();
+  for (std::size_t size = 0; size < terms.size(); ++size)
+    EXPECT_FALSE(decode_binding(std::string(terms, 0, size))) << size;
+  EXPECT_EQ(refusal(put_of_a_binding(5, terms + "x")),
+            "a binding is cut short, or longer than it says");
+  std::string many = encode({{3, false}, "", {}, false, {}});
+  // flags, destination, length of the key: then the number of headers.
+  overwrite(many, 6, std::uint16_t{0xffff});
+  EXPECT_EQ(refusal(put_of_a_binding(5, many)), "a binding is cut short, or longer than it says");
 }
 
 TEST(Facts, ARecordThatIsReadAloneAndShorterThanItsHeadIsRefused) {

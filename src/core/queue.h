@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/position.h"
+#include "base/result.h"
 #include "core/facts.h"
 #include "core/job_list.h"
 #include "model/command.h"
@@ -11,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +27,21 @@ struct PullWaiter {
   std::string worker;
   Time deadline = never;
   std::uint64_t arrival = 0;
+};
+
+/// An AWAIT that waits for the end of a job.
+struct AwaitWaiter {
+  model::JobId id;
+  Time deadline = never;
+};
+
+using KeyName = std::pair<QueueIndex, std::string>;
+
+/// A unique key, and the job that a push with it is.
+struct HeldKey {
+  model::JobId job;
+  Time until = never;  ///< `never`: as long as the job is not finished.
+  Position home;
 };
 
 struct Queue {
@@ -46,5 +63,12 @@ struct Queue {
 
   std::uint64_t unfinished() const;
 };
+
+using Queues = std::vector<std::unique_ptr<Queue>>;  ///< By index; null: free.
+using QueueNames = std::map<std::string, QueueIndex, std::less<>>;
+
+/// A name of a queue or an exchange. `field` is what the error calls it.
+Result<void> check_name(std::string_view field, ByteView name);
+Result<void> check_size(std::string_view field, std::size_t size, std::size_t limit);
 
 }  // namespace sluice::core

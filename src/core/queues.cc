@@ -1,4 +1,4 @@
-// What the commands on whole queues do: settings, pause, purge, delete, redrive.
+// What the commands on whole queues do: settings, pause, purge, delete, redrive; and on exchanges.
 #include "core/core.h"
 
 #include <algorithm>
@@ -17,7 +17,33 @@ void update(T& field, const std::optional<T>& value) {
   if (value) field = *value;
 }
 
+constexpr bool is_name_byte(char byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+         (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == ':' || byte == '-';
+}
+
 }  // namespace
+
+Result<void> check_name(std::string_view field, ByteView name) {
+  if (name.empty() || name.size() > model::queue_name_bytes_max) {
+    return fail(ErrorCode::arg,
+                std::string(field) + ": a name has 1 to " +
+                    std::to_string(model::queue_name_bytes_max) + " characters, this one has " +
+                    std::to_string(name.size()));
+  }
+  if (!std::all_of(name.begin(), name.end(), is_name_byte)) {
+    return fail(ErrorCode::arg,
+                std::string(field) + ": a name is made of letters, digits and . _ : - only");
+  }
+  return {};
+}
+
+Result<void> check_size(std::string_view field, std::size_t size, std::size_t limit) {
+  if (size <= limit) return {};
+  return fail(ErrorCode::too_big,
+              std::string(field) + ": " + std::to_string(size) + " bytes (limit " +
+                  std::to_string(limit) + ")");
+}
 
 Queue* Core::find_queue(ByteView name) {
   if (last_queue_ != nullptr && last_queue_->name == name) return last_queue_;
@@ -47,6 +73,11 @@ Result<Queue*> Core::known_queue(ByteView name) {
   Queue* queue = find_queue(name);
   if (queue != nullptr) return queue;
   return fail(ErrorCode::no_queue, "there is no queue \"" + std::string(name) + "\"");
+}
+
+void Core::handle(const model::RoutingCommand& command, model::Ticket ticket, Now, Output& out) {
+  model::Answer answer = routes_.apply(command, out);
+  reply(ticket, std::move(answer), out, out.has_facts() ? out.base : seen());
 }
 
 void Core::handle(const model::SetQueue& set, model::Ticket ticket, Now, Output& out) {
@@ -151,6 +182,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
       key = keys_.erase(key);
     }
     core::put_queue_gone(*out.facts, queue.index);
+    routes_.remove_queue(queue.index, out);
     last_queue_ = nullptr;
     queue_names_.erase(queue.name);
     std::erase(signalled_, queue.index);

@@ -16,7 +16,8 @@ Core::Core(const model::Limits& limits, std::uint16_t partition)
     : limits_(limits),
       partition_bits_(std::uint64_t{partition} << 48),
       timers_(jobs_, 0),
-      wall_timers_(jobs_, 0) {}
+      wall_timers_(jobs_, 0),
+      routes_(limits_, queue_names_, queues_, [this] { return check_memory(); }) {}
 
 // -- Restore. ------------------------------------------------------------------------------------
 
@@ -56,6 +57,7 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
       queue_names_.erase(queues_[queue_gone->queue]->name);
       queues_[queue_gone->queue].reset();
     }
+    routes_.restore_queue_gone(queue_gone->queue);
   } else if (const auto* held = std::get_if<KeyHeld>(&fact)) {
     keys_[KeyName(held->queue, std::string(held->key))] = HeldKey{held->job, held->until, at};
   } else if (const auto* key_gone = std::get_if<KeyGone>(&fact)) {
@@ -64,6 +66,14 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
     time_ = std::max(time_, meta->time);
+  } else if (const auto* exchange = std::get_if<ExchangePut>(&fact)) {
+    routes_.restore(*exchange, at);
+  } else if (const auto* exchange_gone = std::get_if<ExchangeGone>(&fact)) {
+    routes_.restore(*exchange_gone);
+  } else if (const auto* binding = std::get_if<BindingPut>(&fact)) {
+    routes_.restore(*binding, at);
+  } else if (const auto* binding_gone = std::get_if<BindingGone>(&fact)) {
+    routes_.restore(*binding_gone);
   } else {
     const auto& met = std::get<DependencyMet>(fact);
     const Slot slot = jobs_.find(met.job);
@@ -145,6 +155,7 @@ Result<void> Core::finish_restore() {
     }
   });
   if (broken) return tl::unexpected<Error>(*broken);
+  if (Result<void> routed = routes_.finish_restore(); !routed) return routed;
   for (auto& [where, slots] : stragglers) {
     Queue& queue = *queues_[where.first];
     if (where.second == static_cast<std::size_t>(JobState::ready)) {
@@ -201,6 +212,7 @@ void Core::boot(Now now, Output& out) {
   next_token_ = 1;
   put_meta(out);
   time_mark_ = time_;
+  routes_.boot(out);
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
     const JobList& leased_jobs = queue->lists[static_cast<std::size_t>(JobState::leased)];
@@ -244,6 +256,10 @@ Result<void> Core::carry(Position at, ByteView frame, RecordReader& reader, Outp
       if (key == keys_.end() || key->second.home != position) continue;
       key->second.home = out.here();
       put_key(*out.facts, {held->queue, held->key, key->second.job, key->second.until});
+    } else if (const auto* exchange = std::get_if<ExchangePut>(&*fact)) {
+      routes_.carry(*exchange, position, out);
+    } else if (const auto* binding = std::get_if<BindingPut>(&*fact)) {
+      routes_.carry(*binding, position, out);
     }
   }
   if (out.has_facts()) last_facts_ = out.base;
@@ -295,6 +311,7 @@ std::string Core::dump() const {
     text << "queue " << queue->index << ' ' << queue->name << ' '
          << std::hash<std::string_view>{}(policy.view()) << '\n';
   }
+  text << routes_.dump();
   jobs_.for_each([&](Slot slot) {
     const Job& job = jobs_[slot];
     text << "job " << job.id.value << " queue=" << job.queue << ' ' << name(job.state)

@@ -55,6 +55,9 @@ class TestCore {
   /// Whether the last call wrote facts.
   bool has_written() const { return has_written_; }
 
+  /// How many bytes of facts the last call wrote.
+  std::size_t written_bytes() const { return frames_.back().size(); }
+
   /// All replies that the command gives, to whomever.
   std::vector<model::Reply> replies(std::uint64_t ticket, const model::Command& command) {
     return call([&](Output& out) { core_->apply(command, model::Ticket(ticket), now(), out); });

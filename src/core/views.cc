@@ -182,7 +182,7 @@ void Core::handle(const model::GetStats&, model::Ticket ticket, Now, Output& out
 }
 
 std::uint64_t Core::memory_bytes() const {
-  return jobs_.memory_bytes() + details_bytes_;
+  return jobs_.memory_bytes() + details_bytes_ + routes_.memory_bytes();
 }
 
 }  // namespace sluice::core

@@ -34,6 +34,12 @@ constexpr std::size_t clean_backlog_bytes = 8u << 20;
 /// When nothing was written for so long, a mark says how far the log is durable.
 constexpr Duration idle_mark = std::chrono::seconds(1);
 
+/// Whether it asks for new work, which a full disk refuses.
+bool is_push(const model::Command& command) {
+  return std::holds_alternative<model::Push>(command) ||
+         std::holds_alternative<model::Publish>(command);
+}
+
 /// Whether its reply may be large, with what is read back from the log.
 bool reads_records(const model::Command& command) {
   return std::holds_alternative<model::Pull>(command) ||
@@ -131,14 +137,14 @@ void Cycle::keep_alive(std::size_t first_continuation, const std::shared_ptr<Req
 }
 
 void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now now) {
-  if (!refusal_.empty() && std::holds_alternative<model::Push>(command)) {
+  if (!refusal_.empty() && is_push(command)) {
     model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
     fresh_.push_back(Held{Position(), ticket, std::move(refused), Charge()});
     return;
   }
   const std::uint64_t appended_before = appended_;
   frame([&] { core_->apply(command, ticket, now, out_); });
-  if (std::holds_alternative<model::Push>(command)) {
+  if (is_push(command)) {
     push_room_ -= std::min(push_room_, appended_ - appended_before);
   }
   if (fresh_.empty() || fresh_.back().ticket != ticket) return;

@@ -5,6 +5,7 @@
 
 #include "model/job.h"
 #include "model/queue_policy.h"
+#include "model/routing.h"
 
 #include <memory>
 #include <variant>
@@ -20,6 +21,15 @@ struct Push {
   ByteView type;
   ByteView payload;
   const PushOptions* options = nullptr;  ///< Null: everything by policy. Owned by the request.
+};
+
+/// Pushes the same job to every queue that the exchange's bindings choose: to all of them or, when
+/// one refuses, to none.
+struct Publish {
+  ByteView exchange;  ///< Empty: the queue that is called as the key, if there is one.
+  ByteView key;
+  Push job;                                          ///< Without a queue.
+  const std::vector<ByteView>* more_keys = nullptr;  ///< As if published with these too.
 };
 
 /// Leases up to `count` ready jobs. The first queue that has one is served first.
@@ -133,9 +143,38 @@ struct DeleteDead {
   std::vector<JobId> ids;
 };
 
+/// There is such an exchange from now on. EXISTS: there is one that is different.
+struct PutExchange {
+  ByteView exchange;
+  std::shared_ptr<const Exchange> as;
+};
+
+struct DeleteExchange {
+  ByteView exchange;
+  bool if_unused = false;  ///< BUSY while it has bindings.
+};
+
+struct Bind {
+  std::shared_ptr<const Binding> binding;
+};
+
+struct Unbind {
+  std::shared_ptr<const Binding> binding;
+};
+
+struct GetExchange {
+  ByteView exchange;
+};
+
+struct ListExchanges {};
+
+using RoutingCommand =
+    std::variant<PutExchange, DeleteExchange, Bind, Unbind, GetExchange, ListExchanges>;
+
 struct GetStats {};
 
 using Command = std::variant<Push,
+                             Publish,
                              Pull,
                              Ack,
                              Fail,
@@ -155,6 +194,7 @@ using Command = std::variant<Push,
                              DeleteQueue,
                              RedriveDead,
                              DeleteDead,
+                             RoutingCommand,
                              GetStats>;
 
 }  // namespace sluice::model

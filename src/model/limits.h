@@ -16,6 +16,9 @@ struct Limits {
   /// Unfinished jobs of one queue; the guard against a producer without consumers.
   std::uint64_t queue_jobs_max = 1'000'000'000;
   std::uint32_t queues_max = 10'000;
+  std::uint32_t exchanges_max = 10'000;
+  /// Of all exchanges together. Each costs 400 to 900 bytes of memory.
+  std::uint32_t bindings_max = 1'000'000;
   /// Bytes of memory the core may use for jobs (not counting caches); pushes beyond are BUSY.
   std::uint64_t memory_bytes_max = 8ull << 30;
   /// Bytes of journal on disk beyond which pushes are BUSY; 0: only disk_free_bytes_min counts.
@@ -38,7 +41,16 @@ inline constexpr std::size_t pull_count_max = 10'000;  ///< Jobs of one PULL.
 inline constexpr std::size_t pull_bytes_max = 64u << 20;
 /// Jobs that one listing looks at; reached, it gives what it has found, and a cursor.
 inline constexpr std::size_t list_examined_max = 10'000;
-inline constexpr std::size_t pull_queues_max = 256;  ///< Queues of one PULL.
+inline constexpr std::size_t pull_queues_max = 256;             ///< Queues of one PULL.
+inline constexpr std::uint32_t exchange_count_max = 1'000'000;  ///< What exchanges_max may be.
+inline constexpr std::size_t routing_key_bytes_max = 255;       ///< Length is one byte.
+/// Nodes and headers that are looked at for one PUBLISH: about a quarter of a second, at worst.
+inline constexpr std::size_t routing_steps_max = 10'000'000;
+/// Records that one PUBLISH writes for several queues. They are one frame of the journal: half of
+/// the largest, so that there is room for what follows from them.
+inline constexpr std::size_t publish_bytes_max = 128u << 20;
+inline constexpr std::size_t binding_headers_max = 64;       ///< Headers that one binding wants.
+inline constexpr std::size_t binding_bytes_max = 16u << 10;  ///< Its headers and arguments.
 inline constexpr std::size_t backoff_list_max = 32;
 inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longer is cut.
 inline constexpr std::size_t history_max = 32;  ///< Events kept per job: the first, the last 31.

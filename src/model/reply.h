@@ -25,6 +25,12 @@ struct Pushed {
   bool is_new = true;
 };
 
+/// PUBLISH: the jobs that were pushed, one in each queue.
+struct Routed {
+  JobId first;                                 ///< 0: no queue was chosen.
+  std::unique_ptr<std::vector<JobId>> others;  ///< Null: none.
+};
+
 /// EXTEND: until when the lease holds. (A worker whose job was cancelled gets STALE, with the
 /// reason.)
 struct Extended {
@@ -119,6 +125,26 @@ struct QueueList {
   std::vector<QueueInfo> queues;
 };
 
+struct BindingInfo {
+  std::string destination;
+  bool is_to_exchange = false;
+  std::string key;
+  std::vector<std::pair<std::string, std::string>> headers;
+  bool is_any_enough = false;
+  std::string arguments;
+};
+
+struct ExchangeInfo {
+  std::string name;
+  Exchange exchange;
+  std::uint64_t binding_count = 0;
+  std::vector<BindingInfo> bindings;  ///< For GetExchange: the first list_examined_max.
+};
+
+struct ExchangeList {
+  std::vector<ExchangeInfo> exchanges;
+};
+
 /// Facts about the core for INFO and metrics; the engine adds its own (engine/port.h).
 struct Stats {
   std::uint64_t epoch = 0;
@@ -137,6 +163,7 @@ struct Stats {
 using Answer = std::variant<Done,
                             Nothing,
                             Pushed,
+                            Routed,
                             Extended,
                             Counted,
                             std::unique_ptr<Delivered>,
@@ -144,6 +171,8 @@ using Answer = std::variant<Done,
                             std::unique_ptr<JobList>,
                             std::unique_ptr<QueueInfo>,
                             std::unique_ptr<QueueList>,
+                            std::unique_ptr<ExchangeInfo>,
+                            std::unique_ptr<ExchangeList>,
                             std::unique_ptr<Stats>,
                             std::unique_ptr<Error>>;
 

@@ -107,6 +107,7 @@ bool Link::settle(Answer& answer, const Result<void>& result) {
     case ErrorCode::corrupt:
     case ErrorCode::exists:
     case ErrorCode::no_queue:
+    case ErrorCode::no_exchange:
       monitor_.event(EventLevel::error, "outcome_refused", error.message, &job);
       return true;
     case ErrorCode::busy:

@@ -19,7 +19,27 @@ LEASED = ("1", "1")  # an id and a token of the right type; what follows them is
 MATRIX = [
     # Arity.
     *[((name,), "ARG|ERR", name) for name in
-      "PUSH PULL ACK FAIL RELEASE EXTEND PROGRESS CANCEL JOB AWAIT QUEUE DEAD JOBS BACKUP ECHO SELECT CLIENT".split()],
+      "PUSH PULL ACK FAIL RELEASE EXTEND PROGRESS CANCEL JOB AWAIT QUEUE DEAD JOBS BACKUP ECHO SELECT CLIENT "
+      "PUBLISH EXCHANGE BIND UNBIND".split()],
+    (("PUBLISH", "e", "k", "t"), "ARG|ERR", "PUBLISH"),
+    (("BIND", "e", "QUEUE"), "ARG|ERR", "BIND"),
+    (("EXCHANGE", "SET", "e"), "ARG|ERR", "EXCHANGE"),
+    (("EXCHANGE", "NOSUCH", "e"), "ARG", "NOSUCH"),
+    (("EXCHANGE", "SET", "e", "ring"), "ARG", "ring"),
+    (("EXCHANGE", "SET", "e", "topic", "NOSUCH"), "ARG", "NOSUCH"),
+    (("EXCHANGE", "SET", "e", "topic", "ALTERNATE"), "ARG", "ALTERNATE"),
+    (("EXCHANGE", "SET", "a b", "topic"), "ARG", "exchange"),
+    (("EXCHANGE", "SET", LONG, "topic"), "ARG", "exchange"),
+    (("EXCHANGE", "SET", "e", "topic", "ALTERNATE", "a b"), "ARG", "alternate"),
+    (("EXCHANGE", "GET", "nosuch"), "NOEXCHANGE", "nosuch"),
+    (("EXCHANGE", "DELETE", "nosuch"), "NOEXCHANGE", "nosuch"),
+    (("EXCHANGE", "DELETE", "e", "NOSUCH"), "ARG", "NOSUCH"),
+    (("PUBLISH", "nosuch", "k", "t", "p"), "NOEXCHANGE", "nosuch"),
+    (("BIND", "nosuch", "QUEUE", "q"), "NOEXCHANGE", "nosuch"),
+    (("BIND", "e", "THING", "q"), "ARG", "THING"),
+    (("BIND", "e", "QUEUE", "q", "KEY"), "ARG", "KEY"),
+    (("BIND", "e", "QUEUE", "q", "HEADER", "k"), "ARG", "HEADER"),
+    (("UNBIND", "e", "QUEUE", "q", "NOSUCH"), "ARG", "NOSUCH"),
     (("PUSH", "q"), "ARG|ERR", "PUSH"),
     (("PUSH", "q", "t"), "ARG|ERR", "PUSH"),
     (("ACK", "1"), "ARG|ERR", "ACK"),

@@ -48,11 +48,17 @@ void same(const model::Stats& core, const model::Stats& reference) {
   same_number(core.expired_leases_total, reference.expired_leases_total, "expired leases");
 }
 
+void same(const model::ExchangeInfo& core, const model::ExchangeInfo& reference) {
+  same_text(core.name, reference.name, "exchange");
+  require(core.exchange == reference.exchange, "the exchange is as it was declared");
+  same_number(core.binding_count, reference.binding_count, "bindings");
+}
+
 /// Whether the command's answer promises that something is durable.
 bool is_promise(const model::Answer& answer) {
-  const auto* pushed = std::get_if<model::Pushed>(&answer);
-  if (pushed != nullptr) return true;
-  return std::holds_alternative<model::Done>(answer) ||
+  return std::holds_alternative<model::Pushed>(answer) ||
+         std::holds_alternative<model::Routed>(answer) ||
+         std::holds_alternative<model::Done>(answer) ||
          std::holds_alternative<model::Counted>(answer);
 }
 
@@ -84,6 +90,21 @@ void Pair::compare_one(const model::Reply& core, const model::Reply& reference) 
     const auto& expected = std::get<model::Pushed>(reference.answer);
     same_number(pushed->id.value, expected.id.value, "id");
     require(pushed->is_new == expected.is_new, "is new");
+  } else if (const auto* routed = std::get_if<model::Routed>(&core.answer)) {
+    const auto& expected = std::get<model::Routed>(reference.answer);
+    same_number(routed->first.value, expected.first.value, "id of the first");
+    require((routed->others == nullptr) == (expected.others == nullptr), "there are others");
+    if (routed->others != nullptr) require(*routed->others == *expected.others, "the others");
+  } else if (const auto* exchange =
+                 std::get_if<std::unique_ptr<model::ExchangeInfo>>(&core.answer)) {
+    same(**exchange, *std::get<std::unique_ptr<model::ExchangeInfo>>(reference.answer));
+    same_number((*exchange)->bindings.size(), (*exchange)->binding_count, "bindings shown");
+  } else if (const auto* exchanges =
+                 std::get_if<std::unique_ptr<model::ExchangeList>>(&core.answer)) {
+    const auto& expected = *std::get<std::unique_ptr<model::ExchangeList>>(reference.answer);
+    same_number((*exchanges)->exchanges.size(), expected.exchanges.size(), "exchanges");
+    for (std::size_t index = 0; index < expected.exchanges.size(); ++index)
+      same((*exchanges)->exchanges[index], expected.exchanges[index]);
   } else if (const auto* extended = std::get_if<model::Extended>(&core.answer)) {
     require(extended->deadline == std::get<model::Extended>(reference.answer).deadline, "deadline");
   } else if (const auto* counted = std::get_if<model::Counted>(&core.answer)) {

@@ -20,35 +20,6 @@ constexpr std::uint64_t operations_between_comparisons = 50;
 
 }  // namespace
 
-/// What a history may use; a bit each in the first number of its script.
-enum class Pair::Feature : std::uint8_t {
-  delay,
-  at,
-  priority,
-  attempts,
-  backoff,
-  timeout,
-  ttl,
-  keep,
-  unique,
-  window,
-  after,
-  policy,
-  overflow,
-  dead_letter,
-  pause,
-  removal,
-  wait,
-  await,
-  wall_steps,
-  restart,
-  cleaning,
-  few_steps,
-  small_limits,
-  long_sleeps,
-  crowds,  ///< Pulls wait though there are jobs, because there is no room for more answers.
-};
-
 Pair::Pair(std::uint64_t features)
     : features_(features),
       limits_([&] {
@@ -121,6 +92,10 @@ void Pair::act(Choices& choices) {
   switch (choices.pick(32)) {
     default:
       return push(queue, choices);
+    case 8:
+    case 9:
+      if (may(Feature::routing)) return change_routing(choices);
+      return push(queue, choices);
     case 10:
     case 11:
     case 12:
@@ -181,6 +156,7 @@ void Pair::push(const std::string& queue, Choices& choices) {
   }
   const std::string payload = "payload " + std::to_string(tickets_);
   if (choices.one_in(2)) options.headers.emplace_back("trace", payload);
+  if (wants(Feature::routing, choices)) return publish({queue, "type", payload, &options}, choices);
   apply(model::Push{queue, "type", payload, &options});
 }
 
@@ -402,6 +378,7 @@ void Pair::apply(const model::Command& command) {
   for (const model::Reply& reply : replies) {
     const auto* pushed = std::get_if<model::Pushed>(&reply.answer);
     if (pushed != nullptr && pushed->is_new) ids_.push_back(pushed->id);
+    if (const auto* routed = std::get_if<model::Routed>(&reply.answer)) learn(*routed);
   }
   compare(std::move(replies));
 }

@@ -59,7 +59,7 @@ class Pair {
   std::function<void(const std::string&)> on_line;
 
  private:
-  enum class Feature : std::uint8_t;
+  enum class Feature : std::uint8_t;  // At the end of this file.
 
   bool may(Feature feature) const;
   bool wants(Feature feature, Choices& choices);
@@ -68,6 +68,13 @@ class Pair {
   void act(Choices& choices);
   void push(const std::string& queue, Choices& choices);
   model::PushOptions push_options(Choices& choices);
+  // pair_routing.cc
+  void publish(const model::Push& job, Choices& choices);
+  void change_routing(Choices& choices);
+  void put_exchange(Choices& choices);
+  std::shared_ptr<model::Binding> binding(Choices& choices);
+  void learn(const model::Routed& routed);
+
   void pull(const std::string& queue, Choices& choices);
   void answer(Choices& choices);
   void set_queue(const std::string& queue, Choices& choices);
@@ -131,5 +138,35 @@ struct RunOptions {
 
 /// Runs a whole script; throws Mismatch.
 void run(const Script& script, const RunOptions& options);
+
+/// What a history may use; a bit each in the first number of its script.
+enum class Pair::Feature : std::uint8_t {
+  delay,
+  at,
+  priority,
+  attempts,
+  backoff,
+  timeout,
+  ttl,
+  keep,
+  unique,
+  window,
+  after,
+  policy,
+  overflow,
+  dead_letter,
+  pause,
+  removal,
+  wait,
+  await,
+  wall_steps,
+  restart,
+  cleaning,
+  few_steps,
+  small_limits,
+  long_sleeps,
+  crowds,  ///< Pulls wait though there are jobs, because there is no room for more answers.
+  routing,
+};
 
 }  // namespace sluice::reference

@@ -36,6 +36,8 @@ void Reference::boot(Now now, Time last_time) {
   signalled_.clear();
   for (Queue& queue : queues_)
     queue = Queue{queue.name, queue.policy};
+  while (const Exchange* transient = find_transient_exchange())
+    remove_exchange(transient->name);
   for (Job& job : jobs_) {
     job.progress_percent = 0;
     job.progress_note.clear();
@@ -65,37 +67,58 @@ void Reference::apply(const model::Command& command,
 // -- A job's life. -------------------------------------------------------------------------------
 
 void Reference::handle(const model::Push& push) {
-  static const model::PushOptions none;
-  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
-  if (find_queue(push.queue) == nullptr && queues_.size() >= limits_.queues_max) {
-    return refuse(ErrorCode::busy);
-  }
-  for (const model::Dependency& dependency : options.after) {
-    if (find_job(dependency.id) == nullptr) return refuse(ErrorCode::no_job);
-  }
-  const std::pair key{std::string(push.queue), std::string(options.unique_key)};
-  model::JobId replaced;
-  const auto held = options.unique_key.empty() ? keys_.end() : keys_.find(key);
-  if (held != keys_.end() && held->second.until >= now_.time) {
-    if (options.on_conflict == model::OnConflict::existing) {
-      return reply(model::Pushed{held->second.job, false});
+  if (const std::optional<ErrorCode> why = refusal(push)) return refuse(*why);
+  reply(put(push));
+}
+
+/// The job whose place a push with a held unique key takes or whose id it gets; null: none.
+const Reference::HeldKey* Reference::held_key(const model::Push& push) const {
+  if (push.options == nullptr || push.options->unique_key.empty()) return nullptr;
+  const auto held = keys_.find({std::string(push.queue), std::string(push.options->unique_key)});
+  const bool is_held = held != keys_.end() && held->second.until >= now_.time;
+  return is_held ? &held->second : nullptr;
+}
+
+/// Why the push is not taken; none: it is.
+std::optional<ErrorCode> Reference::refusal(const model::Push& push) {
+  const Queue* queue = find_queue(push.queue);
+  if (queue == nullptr && queues_.size() >= limits_.queues_max) return ErrorCode::busy;
+  if (push.options != nullptr) {
+    for (const model::Dependency& dependency : push.options->after) {
+      if (find_job(dependency.id) == nullptr) return ErrorCode::no_job;
     }
-    const Job* holder = find_job(held->second.job);
+  }
+  if (const HeldKey* held = held_key(push)) {
+    if (push.options->on_conflict == model::OnConflict::existing) return std::nullopt;
+    const Job* holder = find_job(held->job);
     const bool has_not_started = holder != nullptr && !model::is_final(holder->state) &&
                                  holder->state != JobState::leased && holder->attempt == 0;
-    if (options.on_conflict == model::OnConflict::reject || !has_not_started) {
-      return refuse(ErrorCode::exists);
-    }
-    replaced = holder->id;
+    const bool is_rejected = push.options->on_conflict == model::OnConflict::reject;
+    if (is_rejected || !has_not_started) return ErrorCode::exists;
+    return std::nullopt;
+  }
+  if (queue != nullptr && !has_room(*queue)) return ErrorCode::busy;
+  return std::nullopt;
+}
+
+/// Requires that nothing was against it a moment ago.
+model::Pushed Reference::put(const model::Push& push) {
+  static const model::PushOptions none;
+  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
+  model::JobId replaced;
+  if (const HeldKey* held = held_key(push)) {
+    if (options.on_conflict == model::OnConflict::existing) return {held->job, false};
+    replaced = held->job;
   }
   Queue& queue = queue_of(push.queue);
-  if (replaced.value == 0 && !make_room(queue)) return refuse(ErrorCode::busy);
+  if (replaced.value == 0) make_room(queue);
 
   Job job = new_job(push, options, queue.policy);
   ++queue.pushed;
   ++pushed_;
   if (!job.unique_key.empty()) {
-    keys_[key] = {job.id, options.unique_window ? now_.time + *options.unique_window : never};
+    keys_[{job.queue, job.unique_key}] = {
+        job.id, options.unique_window ? now_.time + *options.unique_window : never};
   }
   jobs_.push_back(std::move(job));
   Job& added = jobs_.back();
@@ -111,8 +134,10 @@ void Reference::handle(const model::Push& push) {
     dependency_ended(added, {each.id, other->state == JobState::succeeded});
   }
   const model::JobId id = added.id;
-  if (replaced.value != 0) end(*find_job(replaced), JobState::cancelled, some_text);
-  reply(model::Pushed{id, true});
+  if (replaced.value != 0 && !model::is_final(find_job(replaced)->state)) {
+    end(*find_job(replaced), JobState::cancelled, some_text);
+  }
+  return {id, true};
 }
 
 /// A job that asks for what the push says, or else its queue.
@@ -310,6 +335,8 @@ void Reference::handle(const model::DeleteQueue& gone) {
   std::erase_if(keys_, [&](const auto& key) { return key.first.first == name; });
   std::erase_if(queues_, [&](const Queue& queue) { return queue.name == name; });
   std::erase(signalled_, name);
+  forget_routes(
+      [&](const Route& route) { return !route.is_to_exchange && route.destination == name; });
   reply(model::Counted{ids.size(), false});
 }
 

@@ -11,9 +11,13 @@
 #include "model/command.h"
 #include "model/limits.h"
 #include "model/reply.h"
+#include "reference/things.h"
 
+#include <functional>
 #include <list>
 #include <map>
+#include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -24,58 +28,6 @@ namespace sluice::reference {
 /// The core and the reference differ; what() says in what.
 struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
-};
-
-/// Throws Mismatch; `which` is the number of the job or request concerned, if there is one.
-void require(bool condition, const char* what, std::uint64_t which = 0);
-[[noreturn]] void differ(const std::string& what, std::uint64_t which);
-
-struct Job {
-  // What the push said, or else the queue's policy at that moment.
-  model::JobId id;
-  std::string queue;
-  std::string type;
-  std::string payload;
-  std::uint8_t priority = 0;
-  std::optional<std::uint32_t> max_attempts;
-  std::optional<model::Backoff> backoff;
-  std::optional<Duration> timeout;
-  std::optional<Duration> keep;
-  Duration ttl{0};
-  Duration delay{0};
-  std::optional<WallTime> at;
-  std::string unique_key;
-  std::vector<model::Dependency> waits_for;
-  Time created;
-  // What became of it.
-  model::JobState state = model::JobState::ready;
-  std::uint64_t place = 0;  ///< In the list of its state; the token of a leased job.
-  Time due = never;         ///< Of the state's timer.
-  bool is_wall_timed = false;
-  bool was_late = false;  ///< Its timer was overdue when it was set: it may fire out of turn.
-  std::uint16_t attempt = 0;
-  Time expires = never;
-  std::string worker;
-  std::string error;
-  bool has_result = false;
-  std::string result;
-  std::uint8_t progress_percent = 0;
-  std::string progress_note;
-  std::vector<model::JobEvent> history;
-  Position ready_since;  ///< The frame without which it would not be ready; zero: its push's.
-};
-
-/// A finished job that said itself how long it is kept; keep_max does not count it.
-bool is_pinned(const Job& job);
-
-struct Queue {
-  std::string name;
-  model::QueuePolicy policy;
-  std::uint64_t pushed = 0;
-  std::uint64_t pulled = 0;
-  std::uint64_t succeeded = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t dead = 0;
 };
 
 /// Stands for a text of the server's own words: any text but none.
@@ -134,6 +86,8 @@ class Reference {
   };
 
   void handle(const model::Push& push);
+  void handle(const model::Publish& publish);
+  void handle(const model::RoutingCommand& command);
   void handle(const model::Pull& pull);
   void handle(const model::Ack& ack);
   void handle(const model::Fail& failed);
@@ -154,6 +108,25 @@ class Reference {
   void handle(const model::GetQueue& get);
   void handle(const model::ListQueues& list);
   void handle(const model::GetStats& get);
+
+  // reference_routing.cc
+  void change(const model::PutExchange& put);
+  void change(const model::DeleteExchange& gone);
+  void change(const model::Bind& bind);
+  void change(const model::Unbind& unbind);
+  void change(const model::GetExchange& get);
+  void change(const model::ListExchanges& list);
+  const Exchange* find_exchange(ByteView name) const;
+  const Exchange* find_transient_exchange() const;
+  void remove_exchange(std::string name);
+  void forget_routes(const std::function<bool(const Route&)>& is_gone);
+  std::optional<ErrorCode> refusal(const model::Binding& binding) const;
+  model::ExchangeInfo info(const Exchange& exchange) const;
+  void reach(const Exchange& exchange,
+             ByteView key,
+             const std::vector<model::HeaderView>& headers,
+             std::set<std::string>& exchanges,
+             std::set<std::string>& queues) const;
 
   void begin(Now now, Position frame);
   void reply(model::Ticket ticket, model::Answer answer);
@@ -179,7 +152,13 @@ class Reference {
   Job new_job(const model::Push& push,
               const model::PushOptions& options,
               const model::QueuePolicy& policy);
-  bool make_room(const Queue& queue);
+  const HeldKey* held_key(const model::Push& push) const;
+  std::optional<ErrorCode> refusal(const model::Push& push);
+  model::Pushed put(const model::Push& push);
+  Job* oldest_ready(const Queue& queue);
+  bool is_full(const Queue& queue) const;
+  bool has_room(const Queue& queue);
+  void make_room(const Queue& queue);
   bool schedule(Job& job);
   void set_clock(Job& job) const;
   void become_ready(Job& job, std::uint64_t place);
@@ -215,6 +194,8 @@ class Reference {
   std::vector<Await> awaits_;
   std::vector<Ended> ended_;
   Time time_mark_;
+  std::vector<Exchange> exchanges_;
+  std::vector<Route> routes_;
   std::vector<std::string> signalled_;  ///< Queues that got something for those who wait.
   std::uint64_t next_place_ = 1;
   std::uint64_t epoch_ = 0;

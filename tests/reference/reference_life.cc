@@ -124,20 +124,32 @@ Job* Reference::next_to_run(ByteView queue) {
 
 // -- Changes of state. ---------------------------------------------------------------------------
 
-bool Reference::make_room(const Queue& queue) {
-  std::uint64_t limit = limits_.queue_jobs_max;
-  if (queue.policy.max_length != 0) limit = std::min(limit, queue.policy.max_length);
-  if (unfinished(queue.name) < limit) return true;
-  if (queue.policy.overflow == model::Overflow::reject) return false;
-  Job* oldest = nullptr;  // Of the lowest priority.
+/// The job that a full queue gives up for a new one: the oldest ready one of the lowest priority.
+Job* Reference::oldest_ready(const Queue& queue) {
+  Job* oldest = nullptr;
   for (Job& job : jobs_) {
     if (job.queue != queue.name || job.state != JobState::ready) continue;
     const auto rank = [](const Job& each) { return std::make_tuple(each.priority, each.place); };
     if (oldest == nullptr || rank(job) < rank(*oldest)) oldest = &job;
   }
-  if (oldest == nullptr) return false;
-  die(*oldest, some_text, false);
-  return true;
+  return oldest;
+}
+
+bool Reference::is_full(const Queue& queue) const {
+  std::uint64_t limit = limits_.queue_jobs_max;
+  if (queue.policy.max_length != 0) limit = std::min(limit, queue.policy.max_length);
+  return unfinished(queue.name) >= limit;
+}
+
+/// Whether the queue takes one more job, or makes room for it.
+bool Reference::has_room(const Queue& queue) {
+  const bool drops = queue.policy.overflow == model::Overflow::drop_head;
+  return !is_full(queue) || (drops && oldest_ready(queue) != nullptr);
+}
+
+void Reference::make_room(const Queue& queue) {
+  if (!is_full(queue) || queue.policy.overflow == model::Overflow::reject) return;
+  if (Job* oldest = oldest_ready(queue)) die(*oldest, some_text, false);
 }
 
 /// Gives a job its time, if it asked for one that has not come yet.

@@ -57,6 +57,45 @@ std::string line(const model::Push& push) {
   return line.line();
 }
 
+std::string line(const model::Publish& publish) {
+  Line text("publish to " + std::string(publish.exchange));
+  text.add("key", publish.key);
+  if (publish.more_keys != nullptr) {
+    for (const ByteView key : *publish.more_keys)
+      text.add("key", key);
+  }
+  return text.line() + " " + line(publish.job);
+}
+
+std::string line(const model::Binding& binding) {
+  Line text(std::string(binding.exchange) + " to " + std::string(binding.destination));
+  text.add("key", binding.key);
+  for (const auto& [name, value] : binding.headers)
+    text.add("header", std::string(name) + "=" + std::string(value));
+  return text.line() + (binding.is_any_enough ? " any" : " all");
+}
+
+std::string line(const model::RoutingCommand& command) {
+  if (const auto* put = std::get_if<model::PutExchange>(&command)) {
+    const model::Exchange& as = *put->as;
+    return Line("exchange " + std::string(put->exchange))
+               .add("kind", model::name(as.kind))
+               .add("alternate", as.alternate)
+               .line() +
+           (as.is_durable ? "" : " transient") + (as.is_auto_delete ? " auto-delete" : "") +
+           (as.is_internal ? " internal" : "");
+  }
+  if (const auto* gone = std::get_if<model::DeleteExchange>(&command)) {
+    return "delete exchange " + std::string(gone->exchange) + (gone->if_unused ? " if unused" : "");
+  }
+  if (const auto* bind = std::get_if<model::Bind>(&command)) return "bind " + line(*bind->binding);
+  if (const auto* unbind = std::get_if<model::Unbind>(&command)) {
+    return "unbind " + line(*unbind->binding);
+  }
+  const auto* get = std::get_if<model::GetExchange>(&command);
+  return get == nullptr ? "exchanges" : "get exchange " + std::string(get->exchange);
+}
+
 std::string line(const model::Pull& pull) {
   Line line("pull");
   for (const ByteView queue : *pull.queues)

@@ -139,6 +139,10 @@ void Conversation::handle_local(Verb verb,
     case Verb::jobs:
     case Verb::queue:
     case Verb::dead:
+    case Verb::publish:
+    case Verb::exchange:
+    case Verb::bind:
+    case Verb::unbind:
     case Verb::unknown:
       return;
   }

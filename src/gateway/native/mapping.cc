@@ -3,13 +3,11 @@
 #include "gateway/native/mapping.h"
 
 #include "gateway/native/arguments.h"
+#include "gateway/native/routing.h"
 #include "gateway/text.h"
 
 #include <fmt/format.h>
 
-#include <array>
-#include <bit>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -20,61 +18,6 @@ namespace {
 using gateway::is_word;
 using gateway::shown;
 using resp::Arguments;
-
-struct Entry {
-  ByteView syntax;
-  std::size_t min;  ///< Arguments with the name.
-  std::size_t max;
-};
-
-constexpr std::size_t any_count = SIZE_MAX;
-
-/// In the order of Verb.
-constexpr std::array<Entry, verb_count> entries{{
-    {"PUSH queue type payload [DELAY d | AT unix-ms] [PRIORITY n] [ATTEMPTS n] [BACKOFF spec] "
-     "[TIMEOUT d] [TTL d] [UNIQUE key [WINDOW d] [ONCONFLICT existing|replace|reject]] [KEEP d] "
-     "[AFTER id]... [AFTER_ANY [id]]... [HEADER key value]...",
-     4,
-     any_count},
-    {"PULL queue [queue ...] [COUNT n] [WAIT d] [LEASE d] [AS worker]", 2, any_count},
-    {"ACK id token [RESULT bytes]", 3, 5},
-    {"FAIL id token message [RETRY d | DEAD]", 4, 6},
-    {"RELEASE id token [DELAY d]", 3, 5},
-    {"EXTEND id token d", 4, 4},
-    {"PROGRESS id token percent [note]", 4, 5},
-    {"CANCEL id", 2, 2},
-    {"JOB id", 2, 2},
-    {"AWAIT id d", 3, 3},
-    {"JOBS queue [STATE s] [TYPE t] [OLDER d] [NEWER d] [CURSOR id] [COUNT n]", 2, any_count},
-    {"QUEUE LIST | GET name | SET name field value [field value ...] | PAUSE name | RESUME name | "
-     "PURGE name | DELETE name [FORCE]",
-     2,
-     any_count},
-    {"DEAD LIST queue [CURSOR id] [COUNT n] | REDRIVE queue [id ...] | DELETE queue [id ...]",
-     3,
-     any_count},
-    {"BACKUP directory", 2, 2},
-    {"INFO [section ...]", 1, any_count},
-    {"PING [message]", 1, 2},
-    {"ECHO message", 2, 2},
-    {"HELLO [2|3 [AUTH user password] [SETNAME name]]", 1, any_count},
-    {"AUTH [user] password", 2, 3},
-    {"SELECT 0", 2, 2},
-    {"CLIENT SETNAME name | GETNAME | ID | SETINFO attribute value", 2, any_count},
-    {"COMMAND [COUNT | DOCS [command ...]]", 1, any_count},
-    {"CONFIG GET pattern [pattern ...]", 2, any_count},
-    {"QUIT", 1, any_count},
-    {"RESET", 1, 1},
-}};
-
-/// A name of up to eight letters as a number, upper case.
-constexpr std::uint64_t key(ByteView name) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    number |= std::uint64_t{static_cast<unsigned char>(name[i])} << (8 * i);
-  }
-  return number;
-}
 
 Result<void> ack(const Arguments& arguments, engine::RequestBatch& batch) {
   Result<model::JobId> id = read_id(arguments[1]);
@@ -251,137 +194,53 @@ Result<std::vector<model::JobId>> read_ids(const Arguments& arguments, std::size
 
 }  // namespace
 
-Verb find_verb(ByteView name) {
-  if (name.size() > sizeof(std::uint64_t) || name.empty()) return Verb::unknown;
-  std::uint64_t number = 0;
-  std::memcpy(&number, name.data(), name.size());
-  // Clears the bit that lower-case letters have more; no other byte becomes a letter by it, and
-  // bytes that become zero (space, NUL) are found by the length.
-  number &= 0xdfdfdfdfdfdfdfdf;
-  const auto bits = static_cast<std::size_t>(64 - std::countl_zero(number));
-  if ((bits + 7) / 8 != name.size()) return Verb::unknown;
-  switch (number) {
-    case key("PUSH"):
-      return Verb::push;
-    case key("PULL"):
-      return Verb::pull;
-    case key("ACK"):
-      return Verb::ack;
-    case key("FAIL"):
-      return Verb::fail;
-    case key("RELEASE"):
-      return Verb::release;
-    case key("EXTEND"):
-      return Verb::extend;
-    case key("PROGRESS"):
-      return Verb::progress;
-    case key("CANCEL"):
-      return Verb::cancel;
-    case key("JOB"):
-      return Verb::job;
-    case key("AWAIT"):
-      return Verb::await;
-    case key("JOBS"):
-      return Verb::jobs;
-    case key("QUEUE"):
-      return Verb::queue;
-    case key("DEAD"):
-      return Verb::dead;
-    case key("BACKUP"):
-      return Verb::backup;
-    case key("INFO"):
-      return Verb::info;
-    case key("PING"):
-      return Verb::ping;
-    case key("ECHO"):
-      return Verb::echo;
-    case key("HELLO"):
-      return Verb::hello;
-    case key("AUTH"):
-      return Verb::auth;
-    case key("SELECT"):
-      return Verb::select;
-    case key("CLIENT"):
-      return Verb::client;
-    case key("COMMAND"):
-      return Verb::command;
-    case key("CONFIG"):
-      return Verb::config;
-    case key("QUIT"):
-      return Verb::quit;
-    case key("RESET"):
-      return Verb::reset;
-    default:
-      return Verb::unknown;
-  }
-}
-
-ByteView syntax(Verb verb) {
-  if (verb == Verb::unknown) return {};
-  return entries[static_cast<std::size_t>(verb)].syntax;
-}
-
-Error wrong_count(Verb verb) {
-  const ByteView usage = syntax(verb);
-  return {ErrorCode::arg,
-          fmt::format("wrong number of arguments for '{}'; usage: {}",
-                      usage.substr(0, usage.find(' ')),
-                      usage)};
-}
-
-bool has_right_count(Verb verb, std::size_t count) {
-  const Entry& entry = entries[static_cast<std::size_t>(verb)];
-  return count >= entry.min && count <= entry.max;
-}
-
 Result<void> Mapping::add(Verb verb,
                           const Arguments& arguments,
                           engine::Sequence sequence,
                           engine::RequestBatch& batch) {
-  Result<void> added;
+  Result<void> added = read(verb, arguments, batch);
+  if (added) [[likely]]
+    batch.requests.back().sequence = sequence;
+  return added;
+}
+
+Result<void> Mapping::read(Verb verb, const Arguments& arguments, engine::RequestBatch& batch) {
   switch (verb) {
     case Verb::push:
-      added = push(arguments, batch);
-      break;
+      return push(arguments, batch);
     case Verb::pull:
-      added = pull(arguments, batch);
-      break;
+      return pull(arguments, batch);
     case Verb::ack:
-      added = ack(arguments, batch);
-      break;
+      return ack(arguments, batch);
     case Verb::fail:
-      added = fail_job(arguments, batch);
-      break;
+      return fail_job(arguments, batch);
     case Verb::release:
-      added = release(arguments, batch);
-      break;
+      return release(arguments, batch);
     case Verb::extend:
-      added = extend(arguments, batch);
-      break;
+      return extend(arguments, batch);
     case Verb::progress:
-      added = progress(arguments, batch);
-      break;
+      return progress(arguments, batch);
     case Verb::cancel:
-      added = by_id<model::Cancel>(arguments, batch);
-      break;
+      return by_id<model::Cancel>(arguments, batch);
     case Verb::job:
-      added = by_id<model::GetJob>(arguments, batch);
-      break;
+      return by_id<model::GetJob>(arguments, batch);
     case Verb::await:
-      added = await(arguments, batch);
-      break;
+      return await(arguments, batch);
     case Verb::jobs:
-      added = jobs(arguments, batch);
-      break;
+      return jobs(arguments, batch);
     case Verb::queue:
-      added = queue(arguments, batch);
-      break;
+      return queue(arguments, batch);
     case Verb::dead:
-      added = dead(arguments, batch);
-      break;
+      return dead(arguments, batch);
+    case Verb::publish:
+      return publish(arguments, batch);
+    case Verb::exchange:
+    case Verb::bind:
+    case Verb::unbind:
+      return read_routing(verb, arguments, batch);
     case Verb::info:
       batch.requests.emplace_back().command = model::GetStats{};
-      break;
+      return {};
     case Verb::backup:
     case Verb::ping:
     case Verb::echo:
@@ -394,11 +253,9 @@ Result<void> Mapping::add(Verb verb,
     case Verb::quit:
     case Verb::reset:
     case Verb::unknown:
-      return fail(ErrorCode::unknown, "not a command for the engine");
+      break;
   }
-  if (added) [[likely]]
-    batch.requests.back().sequence = sequence;
-  return added;
+  return fail(ErrorCode::unknown, "not a command for the engine");
 }
 
 Result<void> Mapping::push(const Arguments& arguments, engine::RequestBatch& batch) {
@@ -407,26 +264,42 @@ Result<void> Mapping::push(const Arguments& arguments, engine::RequestBatch& bat
     Result<void> checked = check_queue(queue);
     if (!checked) return checked;
   }
-  Result<ByteView> type = read_name("type", arguments[2], model::type_bytes_max);
+  Result<model::Push> job = read_job(arguments, 2, batch);
+  if (!job) return error_of(job);
+  job->queue = queue;
+  // The first alternative of a fresh Command is a Push.
+  *std::get_if<model::Push>(&batch.requests.emplace_back().command) = *job;
+  return {};
+}
+
+Result<void> Mapping::publish(const Arguments& arguments, engine::RequestBatch& batch) {
+  Result<model::Push> job = read_job(arguments, 3, batch);
+  if (!job) return error_of(job);
+  batch.requests.emplace_back().command = model::Publish{arguments[1], arguments[2], *job, nullptr};
+  return {};
+}
+
+/// The type, the payload and the options.
+Result<model::Push> Mapping::read_job(const Arguments& arguments,
+                                      std::size_t from,
+                                      engine::RequestBatch& batch) const {
+  Result<ByteView> type = read_name("type", arguments[from], model::type_bytes_max);
   if (!type) return error_of(type);
-  const ByteView payload = arguments[3];
+  const ByteView payload = arguments[from + 1];
   if (payload.size() > limits_.payload_bytes_max) {
     return too_long("payload", payload.size(), limits_.payload_bytes_max);
   }
   const model::PushOptions* options = nullptr;
-  if (arguments.size() > 4) {
+  if (arguments.size() > from + 2) {
     model::PushOptions& read_options = batch.options.emplace_back();
-    Result<void> read = read_push_options(arguments, 4, limits_, read_options);
+    Result<void> read = read_push_options(arguments, from + 2, limits_, read_options);
     if (!read) {
       batch.options.pop_back();
-      return read;
+      return error_of(read);
     }
     options = &read_options;
   }
-  // The first alternative of a fresh Command is a Push.
-  *std::get_if<model::Push>(&batch.requests.emplace_back().command) = {
-      queue, *type, payload, options};
-  return {};
+  return model::Push{{}, *type, payload, options};
 }
 
 Result<void> Mapping::pull(const Arguments& arguments, engine::RequestBatch& batch) {
@@ -580,7 +453,8 @@ Error Mapping::refused(const resp::Refusal& refusal) {
       break;
   }
   const Verb verb = find_verb(refusal.command);
-  const bool is_payload = verb == Verb::push && refusal.argument == 3;
+  const bool is_payload = (verb == Verb::push && refusal.argument == 3) ||
+                          (verb == Verb::publish && refusal.argument == 4);
   const bool is_result = verb == Verb::ack && refusal.argument == 4;
   return {
       ErrorCode::too_big,

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "engine/port.h"
+#include "gateway/native/verbs.h"
 #include "model/limits.h"
 #include "wire/resp/parser.h"
 
@@ -15,49 +16,6 @@
 #include <string>
 
 namespace sluice::native {
-
-/// The commands, those for the engine first.
-enum class Verb : std::uint8_t {
-  push,
-  pull,
-  ack,
-  fail,
-  release,
-  extend,
-  progress,
-  cancel,
-  job,
-  await,
-  jobs,
-  queue,
-  dead,
-  // Answered without the engine, or by more than it (conversation.h).
-  backup,
-  info,
-  ping,
-  echo,
-  hello,
-  auth,
-  select,
-  client,
-  command,
-  config,
-  quit,
-  reset,
-  unknown,
-};
-
-/// The verb of that name in upper or lower case; `unknown` if there is none.
-Verb find_verb(ByteView name);
-
-constexpr bool is_for_engine(Verb verb) {
-  return verb <= Verb::dead;
-}
-
-/// One line for a person: "ACK id token [RESULT bytes]". Empty for `unknown`.
-ByteView syntax(Verb verb);
-/// How many commands there are; verbs are numbered from 0.
-inline constexpr std::size_t verb_count = static_cast<std::size_t>(Verb::unknown);
 
 /// Turns arguments into requests of a batch. Remembers the last queue name that was found good, as
 /// most clients use one: so not two threads at a time.
@@ -77,7 +35,12 @@ class Mapping {
   static Error refused(const resp::Refusal& refusal);
 
  private:
+  Result<void> read(Verb verb, const resp::Arguments& arguments, engine::RequestBatch& batch);
   Result<void> push(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<void> publish(const resp::Arguments& arguments, engine::RequestBatch& batch);
+  Result<model::Push> read_job(const resp::Arguments& arguments,
+                               std::size_t from,
+                               engine::RequestBatch& batch) const;
   Result<void> pull(const resp::Arguments& arguments, engine::RequestBatch& batch);
   Result<void> queue(const resp::Arguments& arguments, engine::RequestBatch& batch);
   Result<void> dead(const resp::Arguments& arguments, engine::RequestBatch& batch);
@@ -87,10 +50,5 @@ class Mapping {
   model::Limits limits_;
   std::string good_queue_;
 };
-
-/// Whether the command may have `count` arguments, its name among them. Not for `unknown`.
-bool has_right_count(Verb verb, std::size_t count);
-/// "wrong number of arguments", with the syntax.
-Error wrong_count(Verb verb);
 
 }  // namespace sluice::native

@@ -206,6 +206,41 @@ void render_queue(Writer& out, const model::QueueInfo& queue) {
   put(out, field<"oldest_ready_ms">, queue.oldest_ready);
 }
 
+void put_flag(Writer& out, ByteView encoded_name, bool value) {
+  put_field(out, encoded_name);
+  out.integer(value ? 1 : 0);
+}
+
+void render_binding(Writer& out, const model::BindingInfo& binding) {
+  out.map(5);
+  put(out, field<"to">, binding.is_to_exchange ? ByteView("exchange") : ByteView("queue"));
+  put(out, field<"name">, binding.destination);
+  put(out, field<"key">, binding.key);
+  put(out, field<"match">, binding.is_any_enough ? ByteView("any") : ByteView("all"));
+  put_field(out, field<"headers">);
+  out.map(binding.headers.size());
+  for (const auto& [name, value] : binding.headers) {
+    out.bulk(name);
+    out.bulk(value);
+  }
+}
+
+void render_exchange(Writer& out, const model::ExchangeInfo& info, Detail detail) {
+  out.map(detail == Detail::full ? 8 : 7);
+  put(out, field<"name">, info.name);
+  put(out, field<"kind">, model::name(info.exchange.kind));
+  put_flag(out, field<"durable">, info.exchange.is_durable);
+  put_flag(out, field<"auto_delete">, info.exchange.is_auto_delete);
+  put_flag(out, field<"internal">, info.exchange.is_internal);
+  put(out, field<"alternate">, info.exchange.alternate);
+  put(out, field<"binding_count">, info.binding_count);
+  if (detail != Detail::full) return;
+  put_field(out, field<"bindings">);
+  out.array(info.bindings.size());
+  for (const model::BindingInfo& binding : info.bindings)
+    render_binding(out, binding);
+}
+
 struct Renderer {
   Writer& out;
   const Calendar& calendar;
@@ -215,6 +250,16 @@ struct Renderer {
   void operator()(const model::Nothing&) const { out.null_array(); }
 
   void operator()(const model::Pushed& pushed) const { out.bulk_decimal(pushed.id.value); }
+
+  void operator()(const model::Routed& routed) const {
+    const std::size_t others = routed.others == nullptr ? 0 : routed.others->size();
+    out.array(routed.first.value == 0 ? 0 : 1 + others);
+    if (routed.first.value == 0) return;
+    out.bulk_decimal(routed.first.value);
+    if (routed.others == nullptr) return;
+    for (const model::JobId id : *routed.others)
+      out.bulk_decimal(id.value);
+  }
 
   void operator()(const model::Extended& extended) const {
     out.integer(calendar.unix_ms(extended.deadline));
@@ -254,6 +299,16 @@ struct Renderer {
       render_queue(out, queue);
   }
 
+  void operator()(const std::unique_ptr<model::ExchangeInfo>& exchange) const {
+    render_exchange(out, *exchange, Detail::full);
+  }
+
+  void operator()(const std::unique_ptr<model::ExchangeList>& list) const {
+    out.array(list->exchanges.size());
+    for (const model::ExchangeInfo& exchange : list->exchanges)
+      render_exchange(out, exchange, Detail::listed);
+  }
+
   void operator()(const std::unique_ptr<model::Stats>&) const { out.null(); }
 
   void operator()(const std::unique_ptr<Error>& error) const {
@@ -267,6 +322,16 @@ std::size_t held_bytes_of(const model::JobInfo& job) {
   for (const auto& [key, value] : job.headers)
     bytes += key.size() + value.size();
   return bytes + job.history.size() * sizeof(model::JobEvent);
+}
+
+std::size_t held_bytes_of(const model::ExchangeInfo& exchange) {
+  std::size_t bytes = sizeof exchange + exchange.exchange.arguments.size();
+  for (const model::BindingInfo& binding : exchange.bindings) {
+    bytes += sizeof binding + binding.key.size() + binding.arguments.size();
+    for (const auto& [name, value] : binding.headers)
+      bytes += 2 * sizeof name + name.size() + value.size();
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -297,6 +362,15 @@ std::size_t held_bytes(const model::Answer& answer) {
     std::size_t bytes = 0;
     for (const model::JobInfo& job : (*list)->jobs)
       bytes += held_bytes_of(job);
+    return bytes;
+  }
+  if (const auto* exchange = std::get_if<std::unique_ptr<model::ExchangeInfo>>(&answer)) {
+    return held_bytes_of(**exchange);
+  }
+  if (const auto* list = std::get_if<std::unique_ptr<model::ExchangeList>>(&answer)) {
+    std::size_t bytes = 0;
+    for (const model::ExchangeInfo& exchange : (*list)->exchanges)
+      bytes += held_bytes_of(exchange);
     return bytes;
   }
   return 0;

@@ -1,0 +1,309 @@
+// What a push and a publish do. They first look at everything (plan) and answer with an error that
+// has changed nothing; what follows cannot fail.
+#include "core/core.h"
+#include "model/headers.h"
+
+#include <algorithm>
+
+namespace sluice::core {
+namespace {
+
+using model::JobState;
+
+bool has_details(const model::PushOptions& options) {
+  return options.max_attempts || options.backoff || options.timeout || options.keep || options.at ||
+         !options.unique_key.empty() || !options.after.empty();
+}
+
+/// What a record has beside the bytes that the client sent.
+constexpr std::size_t record_bytes_about = 256;
+
+std::string id_text(model::JobId id) {
+  return std::to_string(id.value);
+}
+
+}  // namespace
+
+void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
+  const Result<PushPlan> planned = plan(push, find_queue(push.queue), now);
+  if (!planned) return refuse(ticket, planned.error(), out);
+  if (planned->existing)
+    return reply(ticket, model::Pushed{*planned->existing, false}, out, seen());
+  const model::JobId id = carry_out(*planned, push, now, out);
+  reply(ticket, model::Pushed{id, true}, out, out.base);
+}
+
+void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, Output& out) {
+  Result<std::vector<QueueIndex>> queues = routes_.queues_for(publish);
+  if (!queues) return refuse(ticket, queues.error(), out);
+  std::vector<PushPlan> plans;
+  for (const QueueIndex index : *queues) {
+    Result<PushPlan> planned = plan(publish.job, queues_[index].get(), now);
+    if (!planned) return refuse(ticket, planned.error(), out);
+    plans.push_back(*planned);
+  }
+  const auto is_new = [](const PushPlan& each) { return !each.existing; };
+  const auto new_jobs = std::count_if(plans.begin(), plans.end(), is_new);
+  if (Result<void> fits = check_publish(publish.job, static_cast<std::size_t>(new_jobs)); !fits) {
+    return refuse(ticket, fits.error(), out);
+  }
+  model::Routed routed;
+  for (const PushPlan& each : plans) {
+    const model::JobId id = each.existing ? *each.existing : carry_out(each, publish.job, now, out);
+    if (routed.first.value == 0) {
+      routed.first = id;
+      continue;
+    }
+    if (routed.others == nullptr) routed.others = std::make_unique<std::vector<model::JobId>>();
+    routed.others->push_back(id);
+  }
+  const Position needs = out.has_facts() ? out.base : seen();
+  reply(ticket, std::move(routed), out, plans.empty() ? Position() : needs);
+}
+
+/// Whether one frame of the journal takes the job so many times.
+Result<void> Core::check_publish(const model::Push& job, std::size_t queues) {
+  if (queues <= 1) return {};
+  std::size_t bytes = record_bytes_about + job.type.size() + job.payload.size();
+  if (job.options != nullptr) {
+    for (const auto& [key, value] : job.options->headers)
+      bytes += key.size() + value.size();
+    bytes += job.options->unique_key.size() + job.options->after.size() * sizeof(std::uint64_t);
+  }
+  if (bytes <= model::publish_bytes_max / queues) return {};
+  return fail(ErrorCode::too_big,
+              "the job has about " + std::to_string(bytes) + " bytes and would go to " +
+                  std::to_string(queues) + " queues at once (limit for all together " +
+                  std::to_string(model::publish_bytes_max) + " bytes)");
+}
+
+/// Looks at everything that could stand in the way, and changes nothing. `queue`: null if there is
+/// none yet.
+Result<Core::PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) const {
+  PushPlan plan;
+  plan.queue = queue;
+  if (Result<void> fine = check_push(push, queue); !fine) {
+    return tl::unexpected<Error>(fine.error());
+  }
+  if (queue == nullptr) return plan;
+  if (push.options != nullptr && !push.options->unique_key.empty()) {
+    if (Result<void> met = meet_unique(push, now, plan); !met) {
+      return tl::unexpected<Error>(met.error());
+    }
+    if (plan.existing || plan.replaced != no_slot) return plan;
+  }
+  if (Result<void> fits = check_room(*queue); !fits) return tl::unexpected<Error>(fits.error());
+  return plan;
+}
+
+/// Requires a plan of a moment ago without an existing job.
+model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now now, Output& out) {
+  Queue& queue = plan.queue != nullptr ? *plan.queue : make_queue(push.queue, out);
+  if (plan.replaced == no_slot) make_room(queue, now, out);
+  const Slot slot = put_new_job(push, queue, now, out);
+  const model::JobId id = jobs_[slot].id;
+  // One that was moved to another queue of the same publish may have made room there, and is dead.
+  if (plan.replaced != no_slot && !model::is_final(jobs_[plan.replaced].state)) {
+    const std::string note = "replaced by job " + id_text(id);
+    JobChanged changed = change(plan.replaced, JobState::cancelled, now);
+    changed.note = note;
+    finish(plan.replaced, changed, now, out);
+  }
+  return id;
+}
+
+Result<void> Core::check_push(const model::Push& push, const Queue* queue) const {
+  if (queue == nullptr) {
+    if (Result<void> named = check_name("queue", push.queue); !named) return named;
+    if (queue_names_.size() >= limits_.queues_max) {
+      return fail(ErrorCode::busy,
+                  "there are " + std::to_string(queue_names_.size()) + " queues already (limit " +
+                      std::to_string(limits_.queues_max) + "); delete some or raise queues_max");
+    }
+  }
+  if (push.type.empty()) return fail(ErrorCode::arg, "type: must not be empty");
+  if (Result<void> fits = check_size("type", push.type.size(), model::type_bytes_max); !fits) {
+    return fits;
+  }
+  if (push.payload.size() > limits_.payload_bytes_max) {
+    return check_size("payload", push.payload.size(), limits_.payload_bytes_max);
+  }
+  if (Result<void> room = check_memory(); !room) return room;
+  if (push.options == nullptr) return {};
+  const model::PushOptions& options = *push.options;
+  std::size_t header_bytes = 0;
+  for (const model::HeaderView& header : options.headers) {
+    header_bytes += header.first.size() + header.second.size();
+  }
+  if (Result<void> fits = check_size("headers", header_bytes, limits_.headers_bytes_max); !fits) {
+    return fits;
+  }
+  if (Result<void> fits = check_size("unique key", options.unique_key.size(), model::key_bytes_max);
+      !fits) {
+    return fits;
+  }
+  for (const model::Dependency& dependency : options.after) {
+    if (const_cast<JobTable&>(jobs_).find(dependency.id) == no_slot) {  // Only moves its cache.
+      return fail(ErrorCode::no_job,
+                  "after: there is no job " + id_text(dependency.id) +
+                      "; finished jobs are known for their keep");
+    }
+  }
+  return {};
+}
+
+Result<void> Core::check_memory() const {
+  if (memory_bytes() <= limits_.memory_bytes_max) return {};
+  return fail(ErrorCode::busy,
+              "jobs and bindings use " + std::to_string(memory_bytes()) +
+                  " bytes of memory (limit " + std::to_string(limits_.memory_bytes_max) +
+                  "); ack some jobs or raise memory_bytes_max");
+}
+
+Result<void> Core::meet_unique(const model::Push& push, Now now, PushPlan& plan) const {
+  const auto held = keys_.find(KeyName(plan.queue->index, push.options->unique_key));
+  if (held == keys_.end() || held->second.until < now.time) return {};
+  const model::JobId holder = held->second.job;
+  const auto exists = [&](std::string_view why) {
+    return fail(ErrorCode::exists,
+                "unique key \"" + std::string(push.options->unique_key) + "\" is held by job " +
+                    id_text(holder) + std::string(why));
+  };
+  switch (push.options->on_conflict) {
+    case model::OnConflict::existing:
+      plan.existing = holder;
+      return {};
+    case model::OnConflict::reject:
+      return exists("");
+    case model::OnConflict::replace:
+      break;
+  }
+  const Slot slot = const_cast<JobTable&>(jobs_).find(holder);  // Only moves its cache.
+  if (slot == no_slot || model::is_final(jobs_[slot].state)) return exists(", which is finished");
+  if (jobs_[slot].state == JobState::leased || jobs_[slot].attempt > 0) {
+    return exists(", which has started");
+  }
+  plan.replaced = slot;
+  return {};
+}
+
+/// Whether the queue takes one more job, or will make room for it.
+Result<void> Core::check_room(const Queue& queue) const {
+  const bool drops = queue.policy.overflow == model::Overflow::drop_head;
+  if (queue.unfinished() < length_max(queue) || (drops && queue.ready.size() > 0)) return {};
+  return fail(ErrorCode::busy,
+              "queue \"" + queue.name + "\" is full: " + std::to_string(queue.unfinished()) +
+                  " unfinished jobs; ack some or raise max_length");
+}
+
+/// check_room() was content; a dead letter of another queue may have come in between.
+void Core::make_room(Queue& queue, Now now, Output& out) {
+  if (queue.unfinished() < length_max(queue)) return;
+  const Slot oldest = queue.ready.lowest_front(jobs_);
+  if (queue.policy.overflow == model::Overflow::reject || oldest == no_slot) return;
+  die(oldest, "dropped: the queue was full", false, now, out);
+}
+
+std::uint64_t Core::length_max(const Queue& queue) const {
+  return queue.policy.max_length == 0 ? limits_.queue_jobs_max
+                                      : std::min(queue.policy.max_length, limits_.queue_jobs_max);
+}
+
+Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& out) {
+  static const model::PushOptions none;
+  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
+  const model::JobId id(draw());
+  const Slot slot = jobs_.add(id);
+  Job& job = jobs_[slot];
+  job.queue = queue.index;
+  job.order = id.value;
+  job.priority = options.priority.value_or(queue.policy.priority);
+  job.state = JobState::ready;
+  const Duration delay = options.delay.value_or(options.at ? Duration{0} : queue.policy.delay);
+  const Duration ttl = options.ttl.value_or(queue.policy.ttl);
+  if (has_details(options) || ttl.count() != 0) {
+    Details& details = jobs_.details(slot);
+    details.ttl = ttl;
+    details.delay = delay;
+    take_options(options, slot);
+  }
+  if (job.state != JobState::waiting) {
+    if (options.at && *options.at > now.wall) {
+      job.state = JobState::scheduled;
+      job.due = Time(options.at->time_since_epoch());
+    } else if (delay.count() > 0) {
+      job.state = JobState::scheduled;
+      job.due = now.time + delay;
+    } else if (ttl.count() != 0) {
+      jobs_.details(slot).expires = now.time + ttl;
+      job.due = now.time + ttl;
+    }
+  }
+  Buffer headers;
+  for (const auto& [key, value] : options.headers)
+    model::put_header(headers, key, value);
+  Buffer details;
+  if (job.details != no_details) put_details(details, jobs_.details(slot), {});
+  job.home = out.here();
+  job.record_bytes = put_job(*out.facts,
+                             JobRecord{.id = id,
+                                       .queue = queue.index,
+                                       .state = job.state,
+                                       .priority = job.priority,
+                                       .attempt = 0,
+                                       .order = job.order,
+                                       .due = job.due,
+                                       .created = now.time,
+                                       .type = push.type,
+                                       .payload = push.payload,
+                                       .headers = headers.view(),
+                                       .details = details.view()});
+  live_bytes_ += job.record_bytes;
+  ++queue.pushed_total;
+  link(slot);
+  if (!options.unique_key.empty()) hold_key(options, job, now, out);
+  // A dependency that is already dead takes the new job with it, in the same frame.
+  for (const model::Dependency& dependency : options.after) {
+    const Slot other = jobs_.find(dependency.id);
+    if (other == no_slot || !model::is_final(jobs_[other].state)) continue;
+    if (jobs_[slot].state != JobState::waiting) break;
+    dependency_ended(slot, {dependency.id, jobs_[other].state == JobState::succeeded}, now, out);
+  }
+  return slot;
+}
+
+/// From now on a push with this key is this job.
+void Core::hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out) {
+  const KeyName name(job.queue, std::string(options.unique_key));
+  const Time until = options.unique_window ? now.time + *options.unique_window : never;
+  if (const auto old = keys_.find(name); old != keys_.end() && old->second.until != never) {
+    key_ends_.erase({old->second.until, name});
+  }
+  keys_[name] = HeldKey{job.id, until, out.here()};
+  if (until != never) key_ends_.emplace(until, name);
+  core::put_key(*out.facts, {job.queue, name.second, job.id, until});
+}
+
+/// Copies what the push set into the job's details and lets it wait for others.
+void Core::take_options(const model::PushOptions& options, Slot slot) {
+  Job& job = jobs_[slot];
+  Details& details = jobs_.details(slot);
+  details.max_attempts = options.max_attempts;
+  details.backoff = options.backoff;
+  details.timeout = options.timeout;
+  details.keep = options.keep;
+  details.at = options.at;
+  details.unique_key = std::string(options.unique_key);
+  for (const model::Dependency& dependency : options.after) {
+    const auto same = [&dependency](const model::Dependency& other) {
+      return other.id == dependency.id;
+    };
+    if (std::any_of(details.waits_for.begin(), details.waits_for.end(), same)) continue;
+    details.waits_for.push_back(dependency);
+    dependents_[dependency.id].push_back(job.id);
+  }
+  if (!details.waits_for.empty()) job.state = JobState::waiting;
+  details_bytes_ += details.heap_bytes();
+}
+
+}  // namespace sluice::core
