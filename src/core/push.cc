@@ -27,8 +27,9 @@ std::string id_text(model::JobId id) {
 void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
   const Result<PushPlan> planned = plan(push, find_queue(push.queue), now);
   if (!planned) return refuse(ticket, planned.error(), out);
-  if (planned->existing)
-    return reply(ticket, model::Pushed{*planned->existing, false}, out, seen());
+  if (const std::optional<model::JobId> existing = planned->existing) {
+    return reply(ticket, model::Pushed{*existing, false}, out, seen());
+  }
   const model::JobId id = carry_out(*planned, push, now, out);
   reply(ticket, model::Pushed{id, true}, out, out.base);
 }

@@ -66,15 +66,7 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
     time_ = std::max(time_, meta->time);
-  } else if (const auto* exchange = std::get_if<ExchangePut>(&fact)) {
-    routes_.restore(*exchange, at);
-  } else if (const auto* exchange_gone = std::get_if<ExchangeGone>(&fact)) {
-    routes_.restore(*exchange_gone);
-  } else if (const auto* binding = std::get_if<BindingPut>(&fact)) {
-    routes_.restore(*binding, at);
-  } else if (const auto* binding_gone = std::get_if<BindingGone>(&fact)) {
-    routes_.restore(*binding_gone);
-  } else {
+  } else if (!routes_.restore(fact, at)) {
     const auto& met = std::get<DependencyMet>(fact);
     const Slot slot = jobs_.find(met.job);
     Details* details = slot == no_slot ? nullptr : jobs_.details_if_any(slot);

@@ -280,12 +280,19 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
 
 // -- Recovery and cleaning. ----------------------------------------------------------------------
 
-void Routes::restore(const ExchangePut& put, Position at) {
-  router_.restore_exchange(put.index, put.name, put.exchange, at);
-}
-
-void Routes::restore(const BindingPut& put, Position at) {
-  router_.restore_binding(put.exchange, put.terms, at);
+bool Routes::restore(const Fact& fact, Position at) {
+  if (const auto* exchange = std::get_if<ExchangePut>(&fact)) {
+    router_.restore_exchange(exchange->index, exchange->name, exchange->exchange, at);
+  } else if (const auto* exchange_gone = std::get_if<ExchangeGone>(&fact)) {
+    router_.restore_removal(exchange_gone->index);
+  } else if (const auto* binding = std::get_if<BindingPut>(&fact)) {
+    router_.restore_binding(binding->exchange, binding->terms, at);
+  } else if (const auto* binding_gone = std::get_if<BindingGone>(&fact)) {
+    router_.restore_unbinding(binding_gone->exchange, binding_gone->terms);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 Result<void> Routes::finish_restore() {

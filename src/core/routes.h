@@ -38,13 +38,8 @@ class Routes {
   std::size_t memory_bytes() const { return router_.memory_bytes(); }
 
   // Recovery and cleaning, as in Core.
-  void restore(const ExchangePut& put, Position at);
-
-  void restore(const ExchangeGone& gone) { router_.restore_removal(gone.index); }
-
-  void restore(const BindingPut& put, Position at);
-
-  void restore(const BindingGone& gone) { router_.restore_unbinding(gone.exchange, gone.terms); }
+  /// False: the fact is not about exchanges.
+  bool restore(const Fact& fact, Position at);
 
   void restore_queue_gone(QueueIndex queue) { router_.forget_queue(queue); }
 

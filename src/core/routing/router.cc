@@ -214,7 +214,9 @@ void Router::restore_unbinding(ExchangeIndex index, ByteView terms) {
 }
 
 void Router::restore_removal(ExchangeIndex index) {
-  if (Node* node = find(index)) remove(*node);
+  if (Node* node = find(index)) return remove(*node);
+  // Its record was in front of where the log begins; bindings to it may stand behind.
+  forget_bindings_to({index, true});
 }
 
 Result<void> Router::finish_restore(const std::function<bool(QueueIndex)>& is_queue) {

@@ -45,6 +45,14 @@ TEST_F(RouterTest, AQueueThatSeveralExchangesLeadToIsNamedOnce) {
   EXPECT_EQ(route("a"), (std::vector<QueueIndex>{3}));
 }
 
+TEST(RouterRestore, ARemovalTakesBindingsAlsoWhereTheRecordIsInFrontOfTheLog) {
+  Router router;
+  router.restore_exchange(0, "orders", {}, Position());
+  router.restore_binding(0, encode({{1, true}, "key", {}, false, {}}), Position());
+  router.restore_removal(1);
+  EXPECT_TRUE(router.finish_restore([](QueueIndex) { return true; }));
+}
+
 TEST_F(RouterTest, WithoutStepsLeftNothingIsFound) {
   bind("a", 3);
   EXPECT_TRUE(route("a", 0).empty());

@@ -52,8 +52,8 @@ class TopicIndex {
   };
 
   NodeIndex step(NodeIndex from, ByteView word);
-  void prune(NodeIndex node);
-  void enter(NodeIndex node);
+  void prune(NodeIndex at);
+  void enter(NodeIndex at);
 
   std::vector<Node> nodes_;
   std::vector<NodeIndex> free_;
