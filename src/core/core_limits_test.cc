@@ -357,7 +357,8 @@ TEST_F(CoreLimits, WhatIsUnboundAndDeletedCostsNoMemory) {
   topic.kind = model::ExchangeKind::topic;
   topic.arguments = "arguments";
   EXPECT_TRUE(put_exchange("topic", topic));
-  model::Binding deep = binding(std::string(model::routing_key_bytes_max, '.'));
+  const std::string dots(model::routing_key_bytes_max, '.');
+  model::Binding deep = binding(dots);
   deep.exchange = "topic";
   EXPECT_TRUE(is_bound(deep));
   // Each of its 256 words is a node of the index.
