@@ -24,6 +24,7 @@
 #include "core/queue.h"
 #include "core/routes.h"
 #include "core/timer_wheel.h"
+#include "core/unique_keys.h"
 #include "model/command.h"
 #include "model/limits.h"
 #include "model/reply.h"
@@ -71,7 +72,9 @@ class Core {
 
   std::uint64_t memory_bytes() const;
 
-  std::uint64_t live_bytes() const { return live_bytes_; }
+  std::uint64_t live_bytes() const {
+    return live_bytes_ + keys_.live_bytes() + routes_.live_bytes();
+  }
 
   /// The whole durable state as text, the same for equal states. For tests and the simulator.
   std::string dump() const;
@@ -133,7 +136,6 @@ class Core {
   static Result<void> check_publish(const model::Push& job, std::size_t queues);
   std::uint64_t length_max(const Queue& queue) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
-  void hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot);
   void make_room(Queue& queue, Now now, Output& out);
   std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
@@ -225,8 +227,7 @@ class Core {
   QueueNames queue_names_;
   Routes routes_;
   Queue* last_queue_ = nullptr;  ///< Found last; a batch of pushes names one queue.
-  std::map<KeyName, HeldKey> keys_;
-  std::set<std::pair<Time, KeyName>> key_ends_;
+  UniqueKeys keys_;
   std::map<model::JobId, std::vector<model::JobId>> dependents_;
   std::vector<Settled> settled_;
   std::map<model::Ticket, PullWaiter> pulls_;

@@ -350,6 +350,58 @@ TEST_F(CoreLimits, MemoryOfExchangesAndBindings) {
   EXPECT_TRUE(put_exchange("e"));
 }
 
+TEST_F(CoreLimits, MemoryOfUniqueKeys) {
+  model::Limits limits;
+  limits.memory_bytes_max = 64u << 10;
+  start(limits);
+  // The jobs are gone at once; what costs memory is that their keys are held for an hour.
+  model::PolicyChange change;
+  change.keep = Duration{0};
+  apply(model::SetQueue{"q", std::make_shared<model::PolicyChange>(change)});
+  const auto push_and_finish = [&](int number) {
+    const std::string key = "key" + std::to_string(number);
+    model::PushOptions options;
+    options.unique_key = key;
+    options.unique_window = std::chrono::hours(1);
+    if (!takes({"q", "t", "p", &options})) return false;
+    const model::Delivery job = core_->pull("q");
+    apply(model::Ack{job.id, job.token, {}});
+    return true;
+  };
+  int keys = 0;
+  while (keys < 10'000 && push_and_finish(keys))
+    ++keys;
+  EXPECT_GT(keys, 50);
+  EXPECT_LT(keys, 1000);
+  expect_refusal(model::Push{"q", "t", "p", nullptr}, ErrorCode::busy, {"memory"});
+  core_->pass(std::chrono::hours(1) + one_tick);
+  EXPECT_TRUE(takes({"q", "t", "p", nullptr}));
+}
+
+TEST_F(CoreLimits, KeysExchangesAndBindingsAreLiveBytes) {
+  start_with_exchange();
+  const std::uint64_t before = (*core_)->live_bytes();
+  model::PushOptions options;
+  options.unique_key = "key";
+  options.unique_window = std::chrono::hours(1);
+  EXPECT_TRUE(takes({"q", "t", "p", &options}));
+  apply(model::PurgeQueue{"q"});
+  const std::uint64_t with_key = (*core_)->live_bytes();
+  EXPECT_TRUE(put_exchange("other"));
+  const std::uint64_t with_exchange = (*core_)->live_bytes();
+  EXPECT_GT(with_exchange, with_key);
+  EXPECT_TRUE(is_bound(binding("key")));
+  EXPECT_GT((*core_)->live_bytes(), with_exchange);
+  // Purged: only the exchange, and the key with its window, are left of before.
+  EXPECT_LT(with_key, before);
+  core_->restart(Duration(1));
+  EXPECT_GT((*core_)->live_bytes(), with_exchange);
+  apply(model::RoutingCommand(model::DeleteExchange{"e"}));
+  apply(model::RoutingCommand(model::DeleteExchange{"other"}));
+  apply(model::DeleteQueue{"q", false});
+  EXPECT_EQ((*core_)->live_bytes(), 0u);
+}
+
 TEST_F(CoreLimits, WhatIsUnboundAndDeletedCostsNoMemory) {
   start_with_exchange();
   const std::uint64_t before = (*core_)->memory_bytes();

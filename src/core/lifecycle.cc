@@ -336,14 +336,7 @@ void Core::forget_dependencies(Slot slot) {
 void Core::release_key(Slot slot, Output& out) {
   const Details* details = jobs_.details_if_any(slot);
   if (details == nullptr || details->unique_key.empty()) return;
-  const KeyName name(jobs_[slot].queue, details->unique_key);
-  const auto held = keys_.find(name);
-  // A key with a window outlives its job; one that was given to another job is not ours.
-  if (held == keys_.end() || held->second.job != jobs_[slot].id || held->second.until != never) {
-    return;
-  }
-  core::put_key_gone(*out.facts, name.first, name.second);
-  keys_.erase(held);
+  keys_.release(KeyName(jobs_[slot].queue, details->unique_key), jobs_[slot].id, out);
 }
 
 /// A finished job whose keep is zero goes at once; otherwise the oldest beyond keep_max go.
@@ -394,12 +387,8 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     drop_waiter(ticket);
     return true;
   }
-  if (!key_ends_.empty() && key_ends_.begin()->first <= passed && steps > 0) {
+  if (steps > 0 && keys_.expire_one(passed, out)) {
     --steps;
-    const KeyName name = key_ends_.begin()->second;
-    core::put_key_gone(*out.facts, name.first, name.second);
-    keys_.erase(name);
-    key_ends_.erase(key_ends_.begin());
     last_facts_ = out.base;
     return true;
   }
@@ -473,7 +462,7 @@ std::optional<Duration> Core::until_next(Now now) const {
   if (const auto next = timers_.next()) consider(*next - time);
   if (const auto next = wall_timers_.next()) consider(*next - now.wall.time_since_epoch().count());
   if (!wait_ends_.empty()) consider(wait_ends_.begin()->first.time_since_epoch().count() - time);
-  if (!key_ends_.empty()) consider(key_ends_.begin()->first.time_since_epoch().count() - time);
+  if (const auto end = keys_.next_end()) consider(end->time_since_epoch().count() - time);
   if (!soonest) return std::nullopt;
   return Duration(std::max<std::int64_t>(*soonest, 0));
 }

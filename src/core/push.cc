@@ -162,9 +162,9 @@ Result<void> Core::check_memory() const {
 }
 
 Result<void> Core::meet_unique(const model::Push& push, Now now, PushPlan& plan) const {
-  const auto held = keys_.find(KeyName(plan.queue->index, push.options->unique_key));
-  if (held == keys_.end() || held->second.until < now.time) return {};
-  const model::JobId holder = held->second.job;
+  const HeldKey* held = keys_.find(KeyName(plan.queue->index, push.options->unique_key));
+  if (held == nullptr || held->until < now.time) return {};
+  const model::JobId holder = held->job;
   const auto exists = [&](std::string_view why) {
     return fail(ErrorCode::exists,
                 "unique key \"" + std::string(push.options->unique_key) + "\" is held by job " +
@@ -262,7 +262,10 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
   live_bytes_ += job.record_bytes;
   ++queue.pushed_total;
   link(slot);
-  if (!options.unique_key.empty()) hold_key(options, job, now, out);
+  if (!options.unique_key.empty()) {
+    const Time until = options.unique_window ? now.time + *options.unique_window : never;
+    keys_.hold(KeyName(job.queue, options.unique_key), id, until, out);
+  }
   // A dependency that is already dead takes the new job with it, in the same frame.
   for (const model::Dependency& dependency : options.after) {
     const Slot other = jobs_.find(dependency.id);
@@ -271,18 +274,6 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
     dependency_ended(slot, {dependency.id, jobs_[other].state == JobState::succeeded}, now, out);
   }
   return slot;
-}
-
-/// From now on a push with this key is this job.
-void Core::hold_key(const model::PushOptions& options, const Job& job, Now now, Output& out) {
-  const KeyName name(job.queue, std::string(options.unique_key));
-  const Time until = options.unique_window ? now.time + *options.unique_window : never;
-  if (const auto old = keys_.find(name); old != keys_.end() && old->second.until != never) {
-    key_ends_.erase({old->second.until, name});
-  }
-  keys_[name] = HeldKey{job.id, until, out.here()};
-  if (until != never) key_ends_.emplace(until, name);
-  core::put_key(*out.facts, {job.queue, name.second, job.id, until});
 }
 
 /// Copies what the push set into the job's details and lets it wait for others.

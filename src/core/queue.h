@@ -35,15 +35,6 @@ struct AwaitWaiter {
   Time deadline = never;
 };
 
-using KeyName = std::pair<QueueIndex, std::string>;
-
-/// A unique key, and the job that a push with it is.
-struct HeldKey {
-  model::JobId job;
-  Time until = never;  ///< `never`: as long as the job is not finished.
-  Position home;
-};
-
 struct Queue {
   QueueIndex index = 0;
   std::string name;

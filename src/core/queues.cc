@@ -174,13 +174,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
   }
   const bool more = removed == step_jobs;
   if (!more) {
-    // Windows of its keys end with it.
-    auto key = keys_.lower_bound({queue.index, std::string()});
-    while (key != keys_.end() && key->first.first == queue.index) {
-      core::put_key_gone(*out.facts, key->first.first, key->first.second);
-      key_ends_.erase({key->second.until, key->first});
-      key = keys_.erase(key);
-    }
+    keys_.remove_queue(queue.index, out);
     core::put_queue_gone(*out.facts, queue.index);
     routes_.remove_queue(queue.index, out);
     last_queue_ = nullptr;

@@ -59,9 +59,9 @@ Result<void> Core::restore_fact(const Fact& fact, Position at) {
     }
     routes_.restore_queue_gone(queue_gone->queue);
   } else if (const auto* held = std::get_if<KeyHeld>(&fact)) {
-    keys_[KeyName(held->queue, std::string(held->key))] = HeldKey{held->job, held->until, at};
+    keys_.restore(*held, at);
   } else if (const auto* key_gone = std::get_if<KeyGone>(&fact)) {
-    keys_.erase(KeyName(key_gone->queue, std::string(key_gone->key)));
+    keys_.restore(*key_gone);
   } else if (const auto* meta = std::get_if<Meta>(&fact)) {
     epoch_ = std::max(epoch_, meta->epoch);
     next_sequence_ = std::max(next_sequence_, meta->next_sequence);
@@ -159,9 +159,6 @@ Result<void> Core::finish_restore() {
   for (std::unique_ptr<Queue>& queue : queues_) {
     if (queue != nullptr && queue->name.empty()) queue.reset();
   }
-  for (const auto& [name, held] : keys_) {
-    if (held.until != never) key_ends_.emplace(held.until, name);
-  }
   // The wheel goes by what is over, as tick() does; with time_ itself all that is overdue would
   // wait for another millisecond.
   timers_.rewind((time_ - one_tick).time_since_epoch().count());
@@ -244,10 +241,7 @@ Result<void> Core::carry(Position at, ByteView frame, RecordReader& reader, Outp
                          queues_[put->queue]->home == position;
       if (lives) put_queue_fact(*queues_[put->queue], out);
     } else if (const auto* held = std::get_if<KeyHeld>(&*fact)) {
-      const auto key = keys_.find(KeyName(held->queue, std::string(held->key)));
-      if (key == keys_.end() || key->second.home != position) continue;
-      key->second.home = out.here();
-      put_key(*out.facts, {held->queue, held->key, key->second.job, key->second.until});
+      keys_.carry(*held, position, out);
     } else if (const auto* exchange = std::get_if<ExchangePut>(&*fact)) {
       routes_.carry(*exchange, position, out);
     } else if (const auto* binding = std::get_if<BindingPut>(&*fact)) {
@@ -316,10 +310,7 @@ std::string Core::dump() const {
     }
     text << '\n';
   });
-  for (const auto& [key, held] : keys_) {
-    text << "key " << key.first << ' ' << key.second << ' ' << held.job.value << ' '
-         << ms(held.until) << '\n';
-  }
+  keys_.dump(text);
   return text.str();
 }
 
@@ -347,6 +338,7 @@ void Core::check_invariants() const {
     }
     check(final_listed == final_counted);
   }
+  keys_.check_invariants();
   check(jobs == jobs_.size());
   check(leased == leased_);
   jobs_.for_each([&](Slot slot) {

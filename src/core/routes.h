@@ -37,6 +37,8 @@ class Routes {
 
   std::size_t memory_bytes() const { return router_.memory_bytes(); }
 
+  std::size_t live_bytes() const { return router_.live_bytes(); }
+
   // Recovery and cleaning, as in Core.
   /// False: the fact is not about exchanges.
   bool restore(const Fact& fact, Position at);

@@ -165,7 +165,7 @@ void Core::handle(const model::GetStats&, model::Ticket ticket, Now, Output& out
   stats->epoch = epoch_;
   stats->queues = queue_names_.size();
   stats->memory_bytes = memory_bytes();
-  stats->live_bytes = live_bytes_;
+  stats->live_bytes = live_bytes();
   stats->expired_leases_total = expired_leases_total_;
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
@@ -182,7 +182,7 @@ void Core::handle(const model::GetStats&, model::Ticket ticket, Now, Output& out
 }
 
 std::uint64_t Core::memory_bytes() const {
-  return jobs_.memory_bytes() + details_bytes_ + routes_.memory_bytes();
+  return jobs_.memory_bytes() + details_bytes_ + keys_.memory_bytes() + routes_.memory_bytes();
 }
 
 }  // namespace sluice::core

@@ -215,7 +215,7 @@ void Pair::compare_counts() {
 void Pair::compare_all() {
   core_->check_invariants();
   compare_counts();
-  std::uint64_t live_bytes = 0;
+  std::uint64_t live_bytes = reference_.record_bytes_beside_jobs();
   for (const Job& job : reference_.jobs()) {
     const auto replies = on_core([&](core::Output& out) {
       core_->apply(model::GetJob{job.id}, model::Ticket(), now(), out);

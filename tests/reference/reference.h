@@ -57,6 +57,9 @@ class Reference {
 
   std::uint64_t removed() const { return removed_; }
 
+  /// What the records of keys, exchanges and bindings have in the log (core/facts.h).
+  std::uint64_t record_bytes_beside_jobs() const;
+
   std::uint64_t pushed() const { return pushed_; }
 
  private:

@@ -251,4 +251,25 @@ void Reference::handle(const model::Publish& publish) {
   reply(std::move(routed));
 }
 
+std::uint64_t Reference::record_bytes_beside_jobs() const {
+  constexpr std::uint64_t of_key = 1 + 4 + 2 + 8 + 8;
+  constexpr std::uint64_t of_exchange = 1 + 4 + 1 + 1 + 1 + 1 + 2;
+  constexpr std::uint64_t of_binding = 1 + 4 + 4;
+  constexpr std::uint64_t of_terms = 1 + 4 + 1 + 2 + 2;
+  constexpr std::uint64_t of_header = 2 + 2;
+  std::uint64_t bytes = 0;
+  for (const auto& [name, held] : keys_)
+    bytes += of_key + name.second.size();
+  for (const Exchange& exchange : exchanges_) {
+    const std::size_t texts = exchange.as.alternate.size() + exchange.as.arguments.size();
+    bytes += of_exchange + exchange.name.size() + texts;
+  }
+  for (const Route& route : routes_) {
+    bytes += of_binding + of_terms + route.key.size();
+    for (const auto& [name, value] : route.headers)
+      bytes += of_header + name.size() + value.size();
+  }
+  return bytes;
+}
+
 }  // namespace sluice::reference

@@ -16,6 +16,16 @@ std::size_t cost(std::size_t terms_bytes) {
   return binding_overhead + 3 * terms_bytes;
 }
 
+/// Journal bytes of a binding_put and of an exchange_put (core/facts.h).
+std::size_t record_bytes(std::size_t terms_bytes) {
+  return 1 + 4 + 4 + terms_bytes;
+}
+
+std::size_t record_bytes(const Router::Node& node) {
+  return 1 + 4 + 1 + 1 + 1 + node.name.size() + 1 + node.exchange.alternate.size() + 2 +
+         node.exchange.arguments.size();
+}
+
 Matcher matcher_of(model::ExchangeKind kind) {
   switch (kind) {
     case model::ExchangeKind::direct:
@@ -66,6 +76,7 @@ Router::Node& Router::add(ByteView name, model::Exchange exchange) {
   node.exchange = std::move(exchange);
   names_.emplace(node.name, node.index);
   bytes_ += exchange_overhead + node.name.size() + node.exchange.arguments.size();
+  live_bytes_ += record_bytes(node);
   return node;
 }
 
@@ -77,6 +88,7 @@ void Router::remove(Node& node) {
   if (!node.name.empty()) {
     names_.erase(node.name);
     bytes_ -= exchange_overhead + node.name.size() + node.exchange.arguments.size();
+    live_bytes_ -= record_bytes(node);
   }
   nodes_[node.index].reset();
 }
@@ -91,6 +103,7 @@ void Router::bind(Node& node, const BindingTerms& terms, Position home) {
   abandoned_.erase(node.index);
   ++binding_count_;
   bytes_ += cost(binding->first.size());
+  live_bytes_ += record_bytes(binding->first.size());
 }
 
 void Router::add_to_matcher(Node& node, const BindingTerms& terms) {
@@ -131,6 +144,7 @@ void Router::drop(Node& node, std::map<std::string, Position>::iterator binding)
   node.bindings.erase(binding);
   --binding_count_;
   bytes_ -= cost(encoded.size());
+  live_bytes_ -= record_bytes(encoded.size());
   if (node.bindings.empty() && node.exchange.is_auto_delete) abandoned_.insert(node.index);
 }
 
@@ -188,13 +202,13 @@ void Router::restore_exchange(ExchangeIndex index,
                               model::Exchange exchange,
                               Position at) {
   Node& node = slot(index);
-  if (node.name.empty()) {
-    node.name = std::string(name);
-    names_.emplace(node.name, index);
-    bytes_ += exchange_overhead + name.size() + exchange.arguments.size();
-  }
-  node.exchange = std::move(exchange);
   node.home = at;
+  if (!node.name.empty()) return;  // Carried forward: nothing of an exchange ever changes.
+  node.name = std::string(name);
+  names_.emplace(node.name, index);
+  node.exchange = std::move(exchange);
+  bytes_ += exchange_overhead + node.name.size() + node.exchange.arguments.size();
+  live_bytes_ += record_bytes(node);
 }
 
 void Router::restore_binding(ExchangeIndex index, ByteView terms, Position at) {
@@ -204,6 +218,7 @@ void Router::restore_binding(ExchangeIndex index, ByteView terms, Position at) {
   leading_to_[terms_of(binding->first).to].emplace(index, binding->first);
   ++binding_count_;
   bytes_ += cost(terms.size());
+  live_bytes_ += record_bytes(terms.size());
 }
 
 void Router::restore_unbinding(ExchangeIndex index, ByteView terms) {

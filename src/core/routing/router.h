@@ -44,6 +44,9 @@ class Router {
   /// Bytes of memory, roughly.
   std::size_t memory_bytes() const { return bytes_; }
 
+  /// Journal bytes that cleaning would have to keep.
+  std::size_t live_bytes() const { return live_bytes_; }
+
   /// Requires that the name is free.
   Node& add(ByteView name, model::Exchange exchange);
   /// Removes it with all bindings from it and to it.
@@ -86,6 +89,7 @@ class Router {
   std::set<ExchangeIndex> abandoned_;
   std::size_t binding_count_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t live_bytes_ = 0;
   bool is_restoring_ = true;
   // Of the message that is being routed.
   std::uint64_t stamp_ = 0;
