@@ -67,9 +67,10 @@ class Recording:
     def first_promise(self):
         return next(i for i, (where, _, size, _) in enumerate(self.entries) if size and where == self.size)
 
-    def states(self, cuts, seed):
+    def states(self, cuts, seed, untorn=range(0)):
         """For each cut (how many entries happened; one may come several times) a state in which the disk may
-        be found after a power failure at that moment: (cut, image, last promise, sectors torn)."""
+        be found after a power failure at that moment: (cut, image, last promise, sectors torn). The sectors
+        that begin in `untorn` keep together."""
         stable, pending, promised = bytearray(self.start[:self.size]), [], 0
         wanted = collections.Counter(cuts)
         with open(self.path, "rb") as log:
@@ -88,13 +89,14 @@ class Recording:
                         pending.append((where, data))
                 for again in range(wanted[number]):
                     image = bytearray(stable)
-                    torn = lose_power(image, pending, random.Random(f"{seed} {number} {again}"))
+                    torn = lose_power(image, pending, random.Random(f"{seed} {number} {again}"), untorn)
                     yield number, image, promised, torn
 
 
-def lose_power(image, pending, rng):
+def lose_power(image, pending, rng, untorn):
     """What was written since the last flush was in the disk's volatile cache: each write is applied, dropped,
-    or torn, then each of its sectors is applied or not. Returns how many sectors were in torn writes."""
+    or torn, then each of its sectors is applied or not, those in `untorn` all or none. Returns how many
+    sectors were in torn writes."""
     torn = 0
     for place, data in pending:
         fate = rng.random()
@@ -102,7 +104,10 @@ def lose_power(image, pending, rng):
             image[place:place + len(data)] = data
         elif fate < 0.6:
             torn += len(data) // SECTOR
+            is_kept = False
             for at in range(0, len(data), SECTOR):
-                if rng.random() < 0.5:
+                if place + at not in untorn or place + at == untorn.start:
+                    is_kept = rng.random() < 0.5
+                if is_kept:
                     image[place + at:place + at + SECTOR] = data[at:at + SECTOR]
     return torn
