@@ -71,10 +71,7 @@ class Core {
   void put_meta(Output& out) const;
 
   std::uint64_t memory_bytes() const;
-
-  std::uint64_t live_bytes() const {
-    return live_bytes_ + keys_.live_bytes() + routes_.live_bytes();
-  }
+  std::uint64_t live_bytes() const;
 
   /// The whole durable state as text, the same for equal states. For tests and the simulator.
   std::string dump() const;
@@ -240,8 +237,8 @@ class Core {
   std::uint64_t next_sequence_ = 1;  ///< Job ids and places in lists: never used twice.
   std::uint64_t next_token_ = 0;
   Time time_;
-  Position last_facts_;  ///< Base of the last frame with facts.
-  std::uint64_t live_bytes_ = 0;
+  Position last_facts_;              ///< Base of the last frame with facts.
+  std::uint64_t live_bytes_ = 0;     ///< Of jobs.
   std::uint64_t details_bytes_ = 0;  ///< Heap of details, roughly.
   std::uint64_t expired_leases_total_ = 0;
   std::uint64_t leased_ = 0;  ///< Jobs that are leased now.

@@ -29,7 +29,6 @@ const HeldKey* UniqueKeys::find(const KeyName& name) const {
 }
 
 void UniqueKeys::hold(const KeyName& name, model::JobId job, Time until, Output& out) {
-  if (const auto old = keys_.find(name); old != keys_.end()) drop(old);
   put(name, HeldKey{job, until, out.here()});
   put_key(*out.facts, {name.first, name.second, job, until});
 }
@@ -62,8 +61,9 @@ void UniqueKeys::remove_queue(QueueIndex queue, Output& out) {
   }
 }
 
-/// Requires that nobody holds it.
+/// Takes it from whoever held it.
 void UniqueKeys::put(const KeyName& name, const HeldKey& key) {
+  if (const auto old = keys_.find(name); old != keys_.end()) drop(old);
   keys_.emplace(name, key);
   if (key.until != never) ends_.emplace(key.until, name);
   memory_bytes_ += memory_of(name, key.until != never);
@@ -81,9 +81,7 @@ UniqueKeys::Held::iterator UniqueKeys::drop(Held::iterator key) {
 // -- Recovery and cleaning. ----------------------------------------------------------------------
 
 void UniqueKeys::restore(const KeyHeld& held, Position at) {
-  const KeyName name(held.queue, std::string(held.key));
-  if (const auto old = keys_.find(name); old != keys_.end()) drop(old);
-  put(name, HeldKey{held.job, held.until, at});
+  put(KeyName(held.queue, std::string(held.key)), HeldKey{held.job, held.until, at});
 }
 
 void UniqueKeys::restore(const KeyGone& gone) {

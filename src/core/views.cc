@@ -185,4 +185,8 @@ std::uint64_t Core::memory_bytes() const {
   return jobs_.memory_bytes() + details_bytes_ + keys_.memory_bytes() + routes_.memory_bytes();
 }
 
+std::uint64_t Core::live_bytes() const {
+  return live_bytes_ + keys_.live_bytes() + routes_.live_bytes();
+}
+
 }  // namespace sluice::core

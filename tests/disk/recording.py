@@ -67,7 +67,7 @@ class Recording:
     def first_promise(self):
         return next(i for i, (where, _, size, _) in enumerate(self.entries) if size and where == self.size)
 
-    def states(self, cuts, seed, untorn=range(0)):
+    def states(self, cuts, seed, untorn):
         """For each cut (how many entries happened; one may come several times) a state in which the disk may
         be found after a power failure at that moment: (cut, image, last promise, sectors torn). The sectors
         that begin in `untorn` keep together."""
