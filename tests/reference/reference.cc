@@ -35,7 +35,7 @@ void Reference::boot(Now now, Time last_time) {
   awaits_.clear();
   signalled_.clear();
   for (Queue& queue : queues_)
-    queue = Queue{queue.name, queue.policy};
+    queue = Queue{queue.name, queue.index, queue.policy};
   while (const Exchange* transient = find_transient_exchange())
     remove_exchange(transient->name);
   for (Job& job : jobs_) {

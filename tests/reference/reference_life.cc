@@ -53,7 +53,11 @@ Queue* Reference::find_queue(ByteView name) {
 
 Queue& Reference::queue_of(ByteView name) {
   if (Queue* queue = find_queue(name)) return *queue;
-  queues_.push_back({std::string(name), {}});
+  std::uint32_t index = 0;
+  const auto has_it = [&index](const Queue& queue) { return queue.index == index; };
+  while (std::any_of(queues_.begin(), queues_.end(), has_it))
+    ++index;
+  queues_.push_back({std::string(name), index, {}});
   return queues_.back();
 }
 
@@ -460,8 +464,14 @@ bool Reference::answer_overdue_wait() {
 }
 
 bool Reference::forget_overdue_key() {
-  const auto until = [](const auto& a, const auto& b) { return a.second.until < b.second.until; };
-  const auto first = std::min_element(keys_.begin(), keys_.end(), until);
+  const auto order = [this](const auto& key) {
+    const std::uint32_t queue = queue_of(key.first.first).index;
+    return std::tuple(key.second.until, queue, key.first.second);
+  };
+  const auto first =
+      std::min_element(keys_.begin(), keys_.end(), [&order](const auto& a, const auto& b) {
+        return order(a) < order(b);
+      });
   if (first == keys_.end() || first->second.until >= now_.time) return false;
   keys_.erase(first);
   return true;

@@ -56,6 +56,7 @@ bool is_pinned(const Job& job);
 
 struct Queue {
   std::string name;
+  std::uint32_t index = 0;  ///< The lowest that no other has; orders what ends at the same time.
   model::QueuePolicy policy;
   std::uint64_t pushed = 0;
   std::uint64_t pulled = 0;
