@@ -179,7 +179,7 @@ struct JobInfo {
   JobState state{};
   unsigned priority = 0;
   unsigned attempt = 0;
-  unsigned max_attempts = 0;
+  unsigned max_attempts = 0;  ///< 0: no limit.
   SystemTime created;
   std::optional<SystemTime> due;      ///< When it becomes ready, or its lease, ttl or keep ends.
   std::string worker;                 ///< Of the current or last lease.

@@ -19,8 +19,8 @@ struct QueueInfo {
   // The policy: what its jobs get when they do not say, and the limits of the queue.
   unsigned priority = 0;
   Duration delay{0};
-  unsigned max_attempts = 0;
-  std::string backoff;  ///< A spec; see Backoff.
+  unsigned max_attempts = 0;  ///< 0: no limit.
+  std::string backoff;        ///< A spec; see Backoff.
   Duration timeout{0};
   Duration ttl{0};  ///< 0: never expires.
   Duration keep{0};

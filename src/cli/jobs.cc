@@ -84,7 +84,7 @@ void print_job(const JobInfo& job) {
   add("queue", job.queue);
   add("type", escaped(job.type));
   add("state", std::string(name(job.state)));
-  add("attempt", fmt::format("{} of {}", job.attempt, job.max_attempts));
+  add("attempt", fmt::format("{} of {}", job.attempt, attempts_text(job.max_attempts)));
   if (job.priority > 0) add("priority", std::to_string(job.priority));
   add("created", fmt::format("{} ({})", iso_time(job.created), relative_time(job.created, time)));
   if (job.due) {
@@ -197,7 +197,8 @@ void print_jobs(const std::vector<JobInfo>& jobs) {
     table.add({job.id.text(),
                std::string(name(job.state)),
                clipped(escaped(job.type), 30),
-               fmt::format("{}/{}", job.attempt, job.max_attempts),
+               job.max_attempts == 0 ? std::to_string(job.attempt)
+                                     : fmt::format("{}/{}", job.attempt, job.max_attempts),
                short_duration(std::max(Duration{0}, time - job.created)),
                job.due ? relative_time(*job.due, time) : "",
                clipped(escaped(job.worker), 24),

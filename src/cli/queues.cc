@@ -76,7 +76,7 @@ void print_queue(const QueueInfo& queue) {
   Table policy({{"POLICY"}, {"VALUE"}});
   policy.add({"priority", std::to_string(queue.priority)});
   policy.add({"delay", short_duration(queue.delay)});
-  policy.add({"max_attempts", std::to_string(queue.max_attempts)});
+  policy.add({"max_attempts", attempts_text(queue.max_attempts)});
   policy.add({"backoff", queue.backoff});
   policy.add({"timeout", short_duration(queue.timeout)});
   policy.add({"ttl", queue.ttl.count() == 0 ? "never expires" : short_duration(queue.ttl)});

@@ -1,6 +1,8 @@
 // Formatting and parsing for people; see units.h.
 #include "cli/units.h"
 
+#include "base/utf8.h"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -10,28 +12,6 @@
 
 namespace sluice::cli {
 namespace {
-
-/// Length of the UTF-8 sequence that starts at `at`, 0 if there is no valid one (overlong forms,
-/// surrogates and code points beyond U+10FFFF are none).
-std::size_t sequence_length(ByteView bytes, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  const unsigned first = byte(at);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || bytes.size() - at < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-  }
-  const unsigned second = byte(at + 1);
-  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-  if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
-  return length;
-}
-
-/// C1 controls (U+0080–U+009F) steer some terminals as escape sequences do.
-bool is_c1_control(ByteView bytes, std::size_t at, std::size_t length) {
-  return length == 2 && bytes[at] == '\xc2' && static_cast<unsigned char>(bytes[at + 1]) < 0xa0;
-}
 
 void append_hex(std::string& out, ByteView bytes) {
   for (const char c : bytes) {
@@ -89,6 +69,10 @@ std::string short_duration(Duration duration) {
   return text;
 }
 
+std::string attempts_text(unsigned max) {
+  return max == 0 ? "no limit" : std::to_string(max);
+}
+
 std::string iso_time(SystemTime time) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
   return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03}Z",
@@ -131,7 +115,7 @@ std::string short_bytes(std::uint64_t bytes) {
 
 bool is_utf8(ByteView bytes) {
   for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t length = sequence_length(bytes, at);
+    const std::size_t length = utf8_size(bytes.substr(at));
     if (length == 0) return false;
     at += length;
   }
@@ -142,7 +126,7 @@ std::string escaped(ByteView bytes) {
   std::string out;
   out.reserve(bytes.size());
   for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t length = sequence_length(bytes, at);
+    const std::size_t length = utf8_size(bytes.substr(at));
     const char c = bytes[at];
     if (length == 0) {
       append_hex(out, bytes.substr(at, 1));
@@ -154,8 +138,7 @@ std::string escaped(ByteView bytes) {
       out += "\\t";
     } else if (c == '\\') {
       out += "\\\\";
-    } else if ((length == 1 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)) ||
-               is_c1_control(bytes, at, length)) {
+    } else if (is_control(bytes.substr(at), length)) {
       append_hex(out, bytes.substr(at, length));
     } else {
       out += bytes.substr(at, length);
@@ -169,7 +152,7 @@ std::string clipped(ByteView escaped_text, std::size_t columns) {
   if (width(escaped_text) <= columns) return std::string(escaped_text);
   std::size_t at = 0;
   for (std::size_t shown = 0; shown + 1 < columns; ++shown) {
-    at += std::max<std::size_t>(1, sequence_length(escaped_text, at));
+    at += std::max<std::size_t>(1, utf8_size(escaped_text.substr(at)));
   }
   return std::string(escaped_text.substr(0, at)) + "…";
 }

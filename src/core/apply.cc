@@ -16,6 +16,10 @@ std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
 
+std::uint16_t next_attempt(const Job& job) {
+  return static_cast<std::uint16_t>(std::min<std::uint32_t>(job.attempt + 1u, model::attempts_max));
+}
+
 }  // namespace
 
 void Core::apply(const model::Command& command, model::Ticket ticket, Now now, Output& out) {
@@ -47,11 +51,9 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
   queues.reserve(pull.queues->size());
   for (const ByteView name : *pull.queues) {
     if (find_queue(name) == nullptr) {
-      if (Result<void> named = check_name("queue", name); !named) {
-        return refuse(ticket, named.error(), out);
-      }
-      if (queue_names_.size() >= limits_.queues_max) {
-        return refuse(ticket, {ErrorCode::busy, "queues: the server has as many as it may"}, out);
+      if (pull.duty != model::Duty::lease) return refuse(ticket, known_queue(name).error(), out);
+      if (Result<void> fine = check_new_queue(name); !fine) {
+        return refuse(ticket, fine.error(), out);
       }
     }
   }
@@ -67,21 +69,23 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
   // replies behind it. So it joins the line, if only until the next dispatch().
   const bool must_queue = std::any_of(
       queues.begin(), queues.end(), [this](QueueIndex index) { return has_line(*queues_[index]); });
-  if (!must_queue) {
-    Position needs;
-    std::unique_ptr<model::Delivered> delivered =
-        lease_jobs(queues, pull.count, pull.lease, pull.worker, now, out, needs);
-    if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
-    if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
-  }
   PullWaiter waiter{std::move(queues),
                     pull.count,
                     pull.lease,
                     std::string(pull.worker),
                     pull.wait >= duration_max ? never : now.time + pull.wait,
-                    next_arrival_++};
+                    pull.duty,
+                    pull.rank,
+                    next_arrival_};
+  if (!must_queue) {
+    Position needs;
+    std::unique_ptr<model::Delivered> delivered = hand_out(waiter, waiter.count, now, out, needs);
+    if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
+    if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
+  }
+  ++next_arrival_;
   for (const QueueIndex index : waiter.queues) {
-    queues_[index]->waiters.emplace(waiter.arrival, ticket);
+    queues_[index]->waiters.emplace(waiter.turn(), ticket);
     if (has_line(*queues_[index])) signal(*queues_[index]);
   }
   if (waiter.deadline != never) wait_ends_.emplace(waiter.deadline, ticket);
@@ -89,16 +93,11 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
 }
 
 /// Null if no queue has a ready job. `needs`: what must be durable before the jobs are handed out.
-std::unique_ptr<model::Delivered> Core::lease_jobs(const std::vector<QueueIndex>& queues,
-                                                   std::uint32_t count,
-                                                   std::optional<Duration> lease,
-                                                   ByteView worker,
-                                                   Now now,
-                                                   Output& out,
-                                                   Position& needs) {
+std::unique_ptr<model::Delivered> Core::hand_out(
+    const PullWaiter& pull, std::uint64_t count, Now now, Output& out, Position& needs) {
   std::unique_ptr<model::Delivered> delivered;
   std::size_t bytes = 0;
-  for (const QueueIndex index : queues) {
+  for (const QueueIndex index : pull.queues) {
     Queue& queue = *queues_[index];
     if (queue.policy.paused) continue;
     while (queue.ready.size() > 0 && (delivered == nullptr || (delivered->jobs.size() < count &&
@@ -108,47 +107,64 @@ std::unique_ptr<model::Delivered> Core::lease_jobs(const std::vector<QueueIndex>
         delivered = std::make_unique<model::Delivered>();
         delivered->jobs.reserve(std::min<std::uint64_t>(count, queue.ready.size()));
       }
-      needs = std::max(needs, jobs_[slot].home);
-      if (const Details* details = jobs_.details_if_any(slot)) {
-        needs = std::max(needs, details->ready_since);
+      const Job& job = jobs_[slot];
+      if (!job.is_transient) {
+        needs = std::max(needs, job.home);
+        if (const Details* details = jobs_.details_if_any(slot)) {
+          needs = std::max(needs, details->ready_since);
+        }
       }
-      bytes += jobs_[slot].record_bytes;
-      lease_job(slot, lease, worker, now, out, *delivered);
+      bytes += job.record_bytes;
+      delivered->jobs.push_back(pull.duty == model::Duty::none ? give_away(slot, pull, now, out)
+                                                               : lease_job(slot, pull, now, out));
       ++queue.pulled_total;
     }
   }
   return delivered;
 }
 
-void Core::lease_job(Slot slot,
-                     std::optional<Duration> lease,
-                     ByteView worker,
-                     Now now,
-                     Output& out,
-                     model::Delivered& delivered) {
-  Job& job = jobs_[slot];
-  const Queue& queue = *queues_[job.queue];
-  Duration length = lease.value_or(queue.policy.timeout);
-  if (const Details* details = jobs_.details_if_any(slot); !lease && details != nullptr) {
-    length = details->timeout.value_or(length);
-  }
+model::Delivery Core::lease_job(Slot slot, const PullWaiter& pull, Now now, Output& out) {
+  const Job& job = jobs_[slot];
   JobChanged changed = change(slot, JobState::leased, now);
-  changed.attempt =
-      static_cast<std::uint16_t>(std::min<std::uint32_t>(job.attempt + 1u, model::attempts_max));
+  changed.attempt = next_attempt(job);
   changed.order = (epoch_ << 40) | next_token_++;
-  changed.due = now.time + length;
-  changed.worker = worker;
+  changed.worker = pull.worker;
+  if (pull.duty == model::Duty::lease) {
+    Duration length = queues_[job.queue]->policy.timeout;
+    if (const Details* details = jobs_.details_if_any(slot)) {
+      length = details->timeout.value_or(length);
+    }
+    changed.due = now.time + pull.lease.value_or(length);
+  }
   transition(slot, changed, out);
-  delivered.jobs.push_back(model::Delivery{.id = job.id,
-                                           .token = model::LeaseToken(job.order),
-                                           .attempt = job.attempt,
-                                           .deadline = job.due,
-                                           .queue = queue.name,
-                                           .home = job.home,
-                                           .record_bytes = job.record_bytes,
-                                           .type = {},
-                                           .payload = {},
-                                           .headers = {}});
+  return delivery(slot);
+}
+
+/// Nobody will say what became of it: it has succeeded.
+model::Delivery Core::give_away(Slot slot, const PullWaiter& pull, Now now, Output& out) {
+  model::Delivery given = delivery(slot);
+  given.token = {};
+  given.attempt = next_attempt(jobs_[slot]);
+  ++queues_[jobs_[slot].queue]->succeeded_total;
+  JobChanged changed = change(slot, JobState::succeeded, now);
+  changed.attempt = given.attempt;
+  changed.worker = pull.worker;
+  finish(slot, changed, now, out);
+  return given;
+}
+
+model::Delivery Core::delivery(Slot slot) const {
+  const Job& job = jobs_[slot];
+  return {.id = job.id,
+          .token = model::LeaseToken(job.order),
+          .attempt = job.attempt,
+          .deadline = job.due,
+          .queue = queues_[job.queue]->name,
+          .home = job.home,
+          .record_bytes = job.record_bytes,
+          .type = {},
+          .payload = {},
+          .headers = {}};
 }
 
 Result<Slot> Core::leased(model::JobId id, model::LeaseToken token, Now now) {
@@ -206,6 +222,14 @@ void Core::handle(const model::Release& release, model::Ticket ticket, Now now, 
   const Result<Slot> slot = leased(release.id, release.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
   Job& job = jobs_[*slot];
+  if (release.counts) {
+    if (is_last_attempt(*slot)) {
+      die(*slot, "given back after its last attempt", true, now, out);
+    } else {
+      make_ready(*slot, job.id.value, "given back", now, out);
+    }
+    return reply(ticket, model::Done{}, out, out.base);
+  }
   // The attempt is given back: releasing is not failing.
   const auto attempt = static_cast<std::uint16_t>(job.attempt - 1);
   if (release.delay.count() > 0) {
@@ -297,7 +321,7 @@ void Core::handle(const model::Abandon& abandon, model::Ticket, Now, Output&) {
 void Core::drop_waiter(model::Ticket ticket) {
   if (const auto pull = pulls_.find(ticket); pull != pulls_.end()) {
     for (const QueueIndex index : pull->second.queues) {
-      if (queues_[index] != nullptr) queues_[index]->waiters.erase(pull->second.arrival);
+      if (queues_[index] != nullptr) queues_[index]->waiters.erase(pull->second.turn());
     }
     if (pull->second.deadline != never) wait_ends_.erase({pull->second.deadline, ticket});
     pulls_.erase(pull);

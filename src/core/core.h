@@ -51,6 +51,9 @@ class Core {
   /// Starts a new epoch. Leases keep what was left of them when the server went down, and at least
   /// lease_grace, so that workers can come back.
   void boot(Now now, Output& out);
+  /// Removes what is transient: at most `jobs_max` jobs, and once those are gone the queues. True:
+  /// there are more. After boot(), before the first command.
+  bool clear_transient(Now now, std::size_t jobs_max, Output& out);
 
   Time last_time() const { return time_; }  ///< The latest time in the log.
 
@@ -79,22 +82,9 @@ class Core {
   void check_invariants() const;
 
  private:
-  /// What a push that has been looked at will do.
-  struct PushPlan {
-    Queue* queue = nullptr;                ///< Null: to be made.
-    Slot replaced = no_slot;               ///< The job whose place the new one takes.
-    std::optional<model::JobId> existing;  ///< The job that it already is: nothing will be done.
-  };
-
   /// Jobs by queue and list that recovery met out of order.
   using Stragglers = std::map<std::pair<QueueIndex, std::size_t>, std::vector<Slot>>;
   static constexpr std::size_t pinned_list = model::job_state_count;  ///< Queue::pinned, there.
-
-  /// A job that just ended, for those that wait for it.
-  struct Settled {
-    model::JobId id;
-    bool has_succeeded = false;
-  };
 
   // apply.cc: one overload per command.
   void handle(const model::Push&, model::Ticket, Now, Output&);
@@ -110,6 +100,7 @@ class Core {
   void handle(const model::Abandon&, model::Ticket, Now, Output&);
   // queues.cc
   void handle(const model::SetQueue&, model::Ticket, Now, Output&);
+  void handle(const model::DeclareQueue&, model::Ticket, Now, Output&);
   void handle(const model::PauseQueue&, model::Ticket, Now, Output&);
   void handle(const model::PurgeQueue&, model::Ticket, Now, Output&);
   void handle(const model::DeleteQueue&, model::Ticket, Now, Output&);
@@ -128,26 +119,18 @@ class Core {
   model::JobId carry_out(const PushPlan& plan, const model::Push& push, Now now, Output& out);
   Result<void> check_push(const model::Push& push, const Queue* queue) const;
   Result<void> meet_unique(const model::Push& push, Now now, PushPlan& plan) const;
-  Result<void> check_room(const Queue& queue) const;
+  Result<void> check_room(const Queue& queue, std::size_t bytes) const;
   Result<void> check_memory() const;
   static Result<void> check_publish(const model::Push& job, std::size_t queues);
-  std::uint64_t length_max(const Queue& queue) const;
+  bool is_full(const Queue& queue, std::size_t bytes) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot);
-  void make_room(Queue& queue, Now now, Output& out);
-  std::unique_ptr<model::Delivered> lease_jobs(const std::vector<QueueIndex>& queues,
-                                               std::uint32_t count,
-                                               std::optional<Duration> lease,
-                                               ByteView worker,
-                                               Now now,
-                                               Output& out,
-                                               Position& needs);
-  void lease_job(Slot slot,
-                 std::optional<Duration> lease,
-                 ByteView worker,
-                 Now now,
-                 Output& out,
-                 model::Delivered& delivered);
+  void make_room(Queue& queue, std::size_t bytes, Now now, Output& out);
+  std::unique_ptr<model::Delivered> hand_out(
+      const PullWaiter& pull, std::uint64_t count, Now now, Output& out, Position& needs);
+  model::Delivery lease_job(Slot slot, const PullWaiter& pull, Now now, Output& out);
+  model::Delivery give_away(Slot slot, const PullWaiter& pull, Now now, Output& out);
+  model::Delivery delivery(Slot slot) const;
   /// The leased job of this token, or the error that says why not.
   Result<Slot> leased(model::JobId id, model::LeaseToken token, Now now);
 
@@ -158,6 +141,8 @@ class Core {
   void unlink(Slot slot);
   /// A final job that set KEEP itself.
   bool is_pinned(Slot slot) const;
+  std::uint32_t payload_bytes(Slot slot) const;
+  bool is_last_attempt(Slot slot) const;
   /// Where a job that is not ready is listed.
   JobList& list_of(Slot slot);
   void arm(Slot slot);
@@ -182,13 +167,15 @@ class Core {
 
   // queues.cc
   Queue* find_queue(ByteView name);
-  Queue& make_queue(ByteView name, Output& out);
+  Result<void> check_new_queue(ByteView name) const;
+  Queue& make_queue(ByteView name, Output& out, const model::QueuePolicy& policy = {});
+  void remove_queue(const Queue& queue, Output& out);
   void put_queue_fact(Queue& queue, Output& out);
   Result<Queue*> known_queue(ByteView name);
   void signal(Queue& queue);
   static bool has_line(const Queue& queue);
   void drop_waiter(model::Ticket ticket);
-  std::uint64_t remove_up_to(Queue& queue, std::size_t budget, Output& out);
+  std::uint64_t remove_up_to(Queue& queue, std::size_t budget, bool ready_only, Output& out);
   void redrive(Slot slot, Now now, Output& out);
 
   // views.cc
@@ -241,8 +228,9 @@ class Core {
   std::uint64_t live_bytes_ = 0;     ///< Of jobs.
   std::uint64_t details_bytes_ = 0;  ///< Heap of details, roughly.
   std::uint64_t expired_leases_total_ = 0;
-  std::uint64_t leased_ = 0;  ///< Jobs that are leased now.
-  Time time_mark_;            ///< When the time was last written for its own sake.
+  std::uint64_t leased_ = 0;    ///< Jobs that are leased now.
+  Time time_mark_;              ///< When the time was last written for its own sake.
+  bool has_transient_ = false;  ///< Recovery met something that the start has to remove.
 };
 
 }  // namespace sluice::core

@@ -21,7 +21,8 @@ enum class Field : std::uint8_t {
   event = 11,
   worker = 12,
   error = 13,
-  result = 14,
+  result = 14,  ///< The last one of a record.
+  payload_bytes = 16,
 };
 
 template <class T>
@@ -114,6 +115,9 @@ bool read_field(Field field, ByteView bytes, Position at, Details& details) {
       details.result_at = at;
       details.result_bytes = static_cast<std::uint32_t>(bytes.size());
       break;
+    case Field::payload_bytes:
+      details.payload_bytes = reader.number<std::uint32_t>();
+      break;
   }
   return reader.ok();
 }
@@ -131,6 +135,7 @@ void Details::reset() {
   unique_key.clear();
   waits_for.clear();
   expires = never;
+  payload_bytes = 0;
   history.clear();
   worker.clear();
   error.clear();
@@ -183,6 +188,7 @@ void put_details(Buffer& out, const Details& details, ByteView result) {
     put_bytes(out, Field::waits_for, encoded.view());
   }
   if (details.expires != never) put_duration(Field::expires, details.expires.time_since_epoch());
+  if (details.payload_bytes != 0) put_number(out, Field::payload_bytes, details.payload_bytes);
   for (const model::JobEvent& event : details.history)
     put_event(out, event);
   if (!details.worker.empty()) put_bytes(out, Field::worker, details.worker);

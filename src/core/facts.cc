@@ -11,7 +11,11 @@
 namespace sluice::core {
 namespace {
 
-enum RecordFlag : std::uint8_t { record_has_headers = 1, record_has_details = 2 };
+enum RecordFlag : std::uint8_t {
+  record_has_headers = 1,
+  record_has_details = 2,
+  record_is_transient = 4,
+};
 
 enum ChangeFlag : std::uint8_t {
   change_has_worker = 1,
@@ -94,6 +98,7 @@ Result<JobRecord> decode_record(ByteView bytes) {
   record.state = static_cast<model::JobState>(head.state);
   record.priority = head.priority;
   record.attempt = head.attempt;
+  record.is_transient = (head.flags & record_is_transient) != 0;
   record.order = head.order;
   record.due = time_of(head.due);
   record.created = time_of(head.created);
@@ -258,6 +263,7 @@ std::uint32_t put_job(Buffer& out, const JobRecord& record) {
                   .created = ms(record.created)};
   if (!record.headers.empty()) head.flags |= record_has_headers;
   if (!record.details.empty()) head.flags |= record_has_details;
+  if (record.is_transient) head.flags |= record_is_transient;
   out.append_raw(head);
   out.append(record.type);
   out.append(record.payload);

@@ -57,10 +57,10 @@ enum class FactKind : std::uint8_t {
 using QueueIndex = std::uint32_t;
 
 /// The whole record of a job. Encoded:
-///   u8 kind, u8 flags (1: headers, 2: details), u8 state, u8 priority, u16 attempt, u8 type
-///   length, u8 zero, u32 XXH3 of everything behind it (so that a record read back alone can be
-///   trusted), u32 record length, u64 id, u32 queue, u32 payload length, u64 order, i64 due, i64
-///   created, type, payload, [sized32 headers], [sized32 details]
+///   u8 kind, u8 flags (1: headers, 2: details, 4: transient), u8 state, u8 priority, u16 attempt,
+///   u8 type length, u8 zero, u32 XXH3 of everything behind it (so that a record read back alone
+///   can be trusted), u32 record length, u64 id, u32 queue, u32 payload length, u64 order, i64 due,
+///   i64 created, type, payload, [sized32 headers], [sized32 details]
 /// Details are tagged fields (core/details.h). `due` and `order` mean what core/job.h says.
 struct JobRecord {
   model::JobId id;
@@ -68,6 +68,7 @@ struct JobRecord {
   model::JobState state{};
   std::uint8_t priority = 0;
   std::uint16_t attempt = 0;
+  bool is_transient = false;
   std::uint64_t order = 0;
   Time due = never;
   Time created;

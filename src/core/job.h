@@ -43,7 +43,8 @@ struct Job {
   std::uint32_t record_bytes = 0;
   std::uint32_t details = no_details;
   std::uint16_t attempt = 0;  ///< Of the current or last lease; 0 before the first.
-  model::JobState state = model::JobState::ready;
+  model::JobState state : 7 = model::JobState::ready;
+  bool is_transient : 1 = false;  ///< It need not survive a restart, nor does it.
   std::uint8_t priority = 0;
 };
 
@@ -62,6 +63,7 @@ struct Details {
   std::vector<model::Dependency> waits_for;
   // What happened to it.
   Time expires = never;  ///< Absolute end of its ttl, once it was ready for the first time.
+  std::uint32_t payload_bytes = 0;  ///< In queues whose policy has max_bytes.
   std::vector<model::JobEvent> history;
   std::string worker;
   std::string error;

@@ -16,11 +16,6 @@ std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
 
-/// The job's own limit, or its queue's.
-std::uint32_t max_attempts(const Details& details, const Queue& queue) {
-  return details.max_attempts.value_or(queue.policy.max_attempts);
-}
-
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
 bool is_wall_timed(const Job& job, const Details* details) {
   return job.state == JobState::scheduled && details != nullptr && details->at &&
@@ -111,6 +106,7 @@ void Core::link(Slot slot) {
   if (job.state == JobState::leased) ++leased_;
   if (job.state == JobState::ready) {
     queue.ready.add(jobs_, slot);
+    queue.ready_bytes += payload_bytes(slot);
     if (has_line(queue)) signal(queue);
   } else {
     list_of(slot).push_back(jobs_, slot);
@@ -126,9 +122,15 @@ void Core::unlink(Slot slot) {
   if (job.state == JobState::leased) --leased_;
   if (job.state == JobState::ready) {
     queue.ready.remove(jobs_, slot);
+    queue.ready_bytes -= payload_bytes(slot);
   } else {
     list_of(slot).remove(jobs_, slot);
   }
+}
+
+std::uint32_t Core::payload_bytes(Slot slot) const {
+  const Details* details = jobs_.details_if_any(slot);
+  return details == nullptr ? 0 : details->payload_bytes;
 }
 
 bool Core::is_pinned(Slot slot) const {
@@ -172,7 +174,9 @@ void Core::make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Ou
   changed.is_event = !note.empty();
   if (Details* details = jobs_.details_if_any(slot)) {
     details->ready_since = out.base;
-    if (details->ttl.count() != 0 && jobs_[slot].attempt == 0) {
+    const bool is_timed =
+        jobs_[slot].attempt == 0 || queues_[jobs_[slot].queue]->policy.is_ttl_for_started;
+    if (details->ttl.count() != 0 && is_timed) {
       if (details->expires == never) changed.expires = now.time + details->ttl;
       changed.due = changed.expires.value_or(details->expires);
     }
@@ -180,12 +184,20 @@ void Core::make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Ou
   transition(slot, changed, out);
 }
 
+/// By the job's own limit, or its queue's.
+bool Core::is_last_attempt(Slot slot) const {
+  const Job& job = jobs_[slot];
+  const Details* details = jobs_.details_if_any(slot);
+  const std::uint32_t policy = queues_[job.queue]->policy.max_attempts;
+  return job.attempt >= (details == nullptr ? policy : details->max_attempts.value_or(policy));
+}
+
 void Core::retry_or_die(
     Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out) {
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
+  if (is_last_attempt(slot)) return die(slot, message, true, now, out);
   const Details& details = jobs_.details(slot);
-  if (job.attempt >= max_attempts(details, queue)) return die(slot, message, true, now, out);
   const model::Backoff& backoff = details.backoff ? *details.backoff : queue.policy.backoff;
   JobChanged changed = change(slot, JobState::retry, now);
   changed.order = draw();
@@ -427,11 +439,9 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
     }
     case JobState::leased: {
       ++expired_leases_total_;
-      const Queue& queue = *queues_[job.queue];
-      const Details& details = jobs_.details(slot);
       const std::string reason =
-          "the lease expired: no word from worker \"" + details.worker + "\"";
-      if (job.attempt >= max_attempts(details, queue)) {
+          "the lease expired: no word from worker \"" + jobs_.details(slot).worker + "\"";
+      if (is_last_attempt(slot)) {
         die(slot, reason, true, now, out);
       } else {
         make_ready(slot, job.id.value, reason, now, out);
@@ -486,14 +496,18 @@ bool Core::dispatch(Now now, std::uint64_t bytes_budget, Output& out) {
     }
     const model::Ticket ticket = queue->waiters.begin()->second;
     const PullWaiter waiter = pulls_.at(ticket);
+    // The first of many does not take what is enough for all.
+    const std::uint64_t share =
+        std::max<std::uint64_t>(queue->ready.size() / queue->waiters.size(), 1);
     drop_waiter(ticket);
     Position needs;
     std::unique_ptr<model::Delivered> delivered =
-        lease_jobs(waiter.queues, waiter.count, waiter.lease, waiter.worker, now, out, needs);
+        hand_out(waiter, std::min<std::uint64_t>(waiter.count, share), now, out, needs);
     check(delivered != nullptr);
     for (const model::Delivery& each : delivered->jobs)
       bytes += each.record_bytes;
     reply(ticket, std::move(delivered), out, needs);
+    if (!settled_.empty()) settle(now, out);
   }
   if (out.has_facts()) last_facts_ = out.base;
   return !signalled_.empty();

@@ -20,14 +20,31 @@ enum class PolicyField : std::uint8_t {
   paused = 12,
 };
 
-template <class T>
-void put_field(Buffer& out, PolicyField field, T value) {
+/// Goes on with the numbers. Of these only what differs from the default is written.
+enum class ExchangeField : std::uint8_t {
+  priority_max = 13,
+  ttl_max = 14,
+  is_ttl_for_started = 15,
+  is_length_of_ready = 16,
+  max_bytes = 17,
+  dead_letter_exchange = 18,
+  dead_letter_key = 19,
+  drops_dead = 20,
+  expires = 21,
+  is_durable = 22,
+  is_auto_delete = 23,
+  arguments = 24,
+};
+
+template <class Field, class T>
+void put_field(Buffer& out, Field field, T value) {
   out.append_raw(field);
   out.append_raw(static_cast<std::uint16_t>(sizeof value));
   out.append_raw(value);
 }
 
-void put_field(Buffer& out, PolicyField field, ByteView value) {
+template <class Field>
+void put_field(Buffer& out, Field field, ByteView value) {
   out.append_raw(field);
   put_sized<std::uint16_t>(out, value);
 }
@@ -36,6 +53,7 @@ void put_field(Buffer& out, PolicyField field, ByteView value) {
 bool read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
   Reader value(bytes);
   const auto duration = [&value] { return Duration(value.number<std::int64_t>()); };
+  const auto flag = [&value] { return value.number<std::uint8_t>() != 0; };
   switch (field) {
     case PolicyField::priority:
       policy.priority = value.number<std::uint8_t>();
@@ -71,10 +89,86 @@ bool read_field(model::QueuePolicy& policy, PolicyField field, ByteView bytes) {
       policy.dead_letter = std::string(bytes);
       break;
     case PolicyField::paused:
-      policy.paused = value.number<std::uint8_t>() != 0;
+      policy.paused = flag();
       break;
   }
   return value.ok();
+}
+
+bool read_field(model::QueuePolicy& policy, ExchangeField field, ByteView bytes) {
+  Reader value(bytes);
+  const auto duration = [&value] { return Duration(value.number<std::int64_t>()); };
+  const auto flag = [&value] { return value.number<std::uint8_t>() != 0; };
+  switch (field) {
+    case ExchangeField::priority_max:
+      policy.priority_max = value.number<std::uint8_t>();
+      break;
+    case ExchangeField::ttl_max:
+      policy.ttl_max = duration();
+      break;
+    case ExchangeField::is_ttl_for_started:
+      policy.is_ttl_for_started = flag();
+      break;
+    case ExchangeField::is_length_of_ready:
+      policy.is_length_of_ready = flag();
+      break;
+    case ExchangeField::max_bytes:
+      policy.max_bytes = value.number<std::uint64_t>();
+      break;
+    case ExchangeField::dead_letter_exchange:
+      policy.dead_letter_exchange = std::string(bytes);
+      break;
+    case ExchangeField::dead_letter_key:
+      policy.dead_letter_key = std::string(bytes);
+      break;
+    case ExchangeField::drops_dead:
+      policy.drops_dead = flag();
+      break;
+    case ExchangeField::expires:
+      policy.expires = duration();
+      break;
+    case ExchangeField::is_durable:
+      policy.is_durable = flag();
+      break;
+    case ExchangeField::is_auto_delete:
+      policy.is_auto_delete = flag();
+      break;
+    case ExchangeField::arguments:
+      policy.arguments = std::string(bytes);
+      break;
+  }
+  return value.ok();
+}
+
+/// What only queues of protocols with exchanges have.
+void put_exchange_fields(Buffer& out, const model::QueuePolicy& policy) {
+  static const model::QueuePolicy usual;
+  const auto put_flag = [&out](ExchangeField field, bool value, bool usual_value) {
+    if (value != usual_value) put_field(out, field, static_cast<std::uint8_t>(value));
+  };
+  const auto put_duration = [&out](ExchangeField field, Duration value) {
+    if (value.count() != 0) put_field(out, field, std::int64_t{value.count()});
+  };
+  if (policy.priority_max != usual.priority_max) {
+    put_field(out, ExchangeField::priority_max, policy.priority_max);
+  }
+  put_duration(ExchangeField::ttl_max, policy.ttl_max);
+  put_flag(ExchangeField::is_ttl_for_started, policy.is_ttl_for_started, usual.is_ttl_for_started);
+  put_flag(ExchangeField::is_length_of_ready, policy.is_length_of_ready, usual.is_length_of_ready);
+  if (policy.max_bytes != 0) put_field(out, ExchangeField::max_bytes, policy.max_bytes);
+  if (policy.dead_letter_exchange) {
+    put_field(out, ExchangeField::dead_letter_exchange, ByteView(*policy.dead_letter_exchange));
+  }
+  if (policy.dead_letter_key) {
+    put_field(out, ExchangeField::dead_letter_key, ByteView(*policy.dead_letter_key));
+  }
+  put_flag(ExchangeField::drops_dead, policy.drops_dead, usual.drops_dead);
+  put_duration(ExchangeField::expires, policy.expires);
+  put_flag(ExchangeField::is_durable, policy.is_durable, usual.is_durable);
+  put_flag(ExchangeField::is_auto_delete, policy.is_auto_delete, usual.is_auto_delete);
+  if (!policy.arguments.empty()) {
+    put_field(out, ExchangeField::arguments, ByteView(policy.arguments));
+  }
 }
 
 }  // namespace
@@ -94,15 +188,19 @@ void put_policy(Buffer& out, const model::QueuePolicy& policy) {
   put_field(out, PolicyField::overflow, static_cast<std::uint8_t>(policy.overflow));
   put_field(out, PolicyField::dead_letter, ByteView(policy.dead_letter));
   put_field(out, PolicyField::paused, static_cast<std::uint8_t>(policy.paused));
+  put_exchange_fields(out, policy);
 }
 
 Result<model::QueuePolicy> read_policy(ByteView bytes) {
   model::QueuePolicy policy;
   Reader reader(bytes);
   while (!reader.at_end()) {
-    const auto field = static_cast<PolicyField>(reader.number<std::uint8_t>());
+    const auto number = reader.number<std::uint8_t>();
     const ByteView value = reader.sized<std::uint16_t>();
-    if (!reader.ok() || !read_field(policy, field, value)) {
+    const bool is_read = number < static_cast<std::uint8_t>(ExchangeField::priority_max)
+                             ? read_field(policy, static_cast<PolicyField>(number), value)
+                             : read_field(policy, static_cast<ExchangeField>(number), value);
+    if (!reader.ok() || !is_read) {
       return fail(ErrorCode::corrupt, "a queue's policy is cut short");
     }
   }

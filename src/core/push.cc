@@ -22,6 +22,23 @@ std::string id_text(model::JobId id) {
   return std::to_string(id.value);
 }
 
+bool is_transient(const model::Push& push, const Queue& queue) {
+  return (push.options != nullptr && push.options->is_transient) || !queue.policy.is_durable;
+}
+
+/// The ttl of a job that asks for `wanted`; 0: none.
+Duration bounded_ttl(Duration wanted, const model::QueuePolicy& policy) {
+  if (policy.ttl_max.count() == 0) return wanted;
+  return wanted.count() == 0 ? policy.ttl_max : std::min(wanted, policy.ttl_max);
+}
+
+Buffer encoded_headers(const model::PushOptions& options) {
+  Buffer headers;
+  for (const auto& [key, value] : options.headers)
+    model::put_header(headers, key, value);
+  return headers;
+}
+
 }  // namespace
 
 void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
@@ -31,7 +48,8 @@ void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output
     return reply(ticket, model::Pushed{*existing, false}, out, seen());
   }
   const model::JobId id = carry_out(*planned, push, now, out);
-  reply(ticket, model::Pushed{id, true}, out, out.base);
+  const bool is_transient = jobs_[jobs_.find(id)].is_transient;
+  reply(ticket, model::Pushed{id, true}, out, is_transient ? Position() : out.base);
 }
 
 void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, Output& out) {
@@ -59,7 +77,10 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
     routed.others->push_back(id);
   }
   const Position needs = out.has_facts() ? out.base : seen();
-  reply(ticket, std::move(routed), out, plans.empty() ? Position() : needs);
+  const bool needs_nothing = std::all_of(plans.begin(), plans.end(), [&](const PushPlan& each) {
+    return is_new(each) && is_transient(publish.job, *each.queue);
+  });
+  reply(ticket, std::move(routed), out, needs_nothing ? Position() : needs);
 }
 
 /// Whether one frame of the journal takes the job so many times.
@@ -80,7 +101,7 @@ Result<void> Core::check_publish(const model::Push& job, std::size_t queues) {
 
 /// Looks at everything that could stand in the way, and changes nothing. `queue`: null if there is
 /// none yet.
-Result<Core::PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) const {
+Result<PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) const {
   PushPlan plan;
   plan.queue = queue;
   if (Result<void> fine = check_push(push, queue); !fine) {
@@ -93,14 +114,16 @@ Result<Core::PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now
     }
     if (plan.existing || plan.replaced != no_slot) return plan;
   }
-  if (Result<void> fits = check_room(*queue); !fits) return tl::unexpected<Error>(fits.error());
+  if (Result<void> fits = check_room(*queue, push.payload.size()); !fits) {
+    return tl::unexpected<Error>(fits.error());
+  }
   return plan;
 }
 
 /// Requires a plan of a moment ago without an existing job.
 model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now now, Output& out) {
   Queue& queue = plan.queue != nullptr ? *plan.queue : make_queue(push.queue, out);
-  if (plan.replaced == no_slot) make_room(queue, now, out);
+  if (plan.replaced == no_slot) make_room(queue, push.payload.size(), now, out);
   const Slot slot = put_new_job(push, queue, now, out);
   const model::JobId id = jobs_[slot].id;
   // One that was moved to another queue of the same publish may have made room there, and is dead.
@@ -115,12 +138,7 @@ model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now 
 
 Result<void> Core::check_push(const model::Push& push, const Queue* queue) const {
   if (queue == nullptr) {
-    if (Result<void> named = check_name("queue", push.queue); !named) return named;
-    if (queue_names_.size() >= limits_.queues_max) {
-      return fail(ErrorCode::busy,
-                  "there are " + std::to_string(queue_names_.size()) + " queues already (limit " +
-                      std::to_string(limits_.queues_max) + "); delete some or raise queues_max");
-    }
+    if (Result<void> fine = check_new_queue(push.queue); !fine) return fine;
   }
   if (push.type.empty()) return fail(ErrorCode::arg, "type: must not be empty");
   if (Result<void> fits = check_size("type", push.type.size(), model::type_bytes_max); !fits) {
@@ -188,26 +206,36 @@ Result<void> Core::meet_unique(const model::Push& push, Now now, PushPlan& plan)
   return {};
 }
 
-/// Whether the queue takes one more job, or will make room for it.
-Result<void> Core::check_room(const Queue& queue) const {
+/// Whether the queue takes one more job with so large a payload, or will make room for it.
+Result<void> Core::check_room(const Queue& queue, std::size_t bytes) const {
   const bool drops = queue.policy.overflow == model::Overflow::drop_head;
-  if (queue.unfinished() < length_max(queue) || (drops && queue.ready.size() > 0)) return {};
+  if (!is_full(queue, bytes) || (drops && queue.ready.size() > 0)) return {};
+  std::string what = std::to_string(queue.unfinished()) + " unfinished jobs";
+  std::string limit = "max_length";
+  if (queue.policy.max_bytes != 0 && !is_full(queue, 0)) {
+    what = std::to_string(queue.ready_bytes) + " bytes of ready jobs";
+    limit = "max_bytes";
+  }
   return fail(ErrorCode::busy,
-              "queue \"" + queue.name + "\" is full: " + std::to_string(queue.unfinished()) +
-                  " unfinished jobs; ack some or raise max_length");
+              "queue \"" + queue.name + "\" is full: " + what + "; ack some or raise " + limit);
 }
 
 /// check_room() was content; a dead letter of another queue may have come in between.
-void Core::make_room(Queue& queue, Now now, Output& out) {
-  if (queue.unfinished() < length_max(queue)) return;
-  const Slot oldest = queue.ready.lowest_front(jobs_);
-  if (queue.policy.overflow == model::Overflow::reject || oldest == no_slot) return;
-  die(oldest, "dropped: the queue was full", false, now, out);
+void Core::make_room(Queue& queue, std::size_t bytes, Now now, Output& out) {
+  if (queue.policy.overflow != model::Overflow::drop_head) return;
+  while (is_full(queue, bytes) && queue.ready.size() > 0) {
+    die(queue.ready.lowest_front(jobs_), "dropped: the queue was full", false, now, out);
+  }
 }
 
-std::uint64_t Core::length_max(const Queue& queue) const {
-  return queue.policy.max_length == 0 ? limits_.queue_jobs_max
-                                      : std::min(queue.policy.max_length, limits_.queue_jobs_max);
+/// Whether there is no room for one more job, whose payload has so many bytes.
+bool Core::is_full(const Queue& queue, std::size_t bytes) const {
+  const model::QueuePolicy& policy = queue.policy;
+  const std::uint64_t unfinished = queue.unfinished();
+  if (unfinished >= limits_.queue_jobs_max) return true;
+  const std::uint64_t length = policy.is_length_of_ready ? queue.ready.size() : unfinished;
+  if (policy.max_length != 0 && length >= policy.max_length) return true;
+  return policy.max_bytes != 0 && queue.ready_bytes + bytes > policy.max_bytes;
 }
 
 Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& out) {
@@ -218,15 +246,20 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
   Job& job = jobs_[slot];
   job.queue = queue.index;
   job.order = id.value;
-  job.priority = options.priority.value_or(queue.policy.priority);
+  job.priority =
+      std::min(options.priority.value_or(queue.policy.priority), queue.policy.priority_max);
+  job.is_transient = is_transient(push, queue);
   job.state = JobState::ready;
   const Duration delay = options.delay.value_or(options.at ? Duration{0} : queue.policy.delay);
-  const Duration ttl = options.ttl.value_or(queue.policy.ttl);
+  const Duration ttl = bounded_ttl(options.ttl.value_or(queue.policy.ttl), queue.policy);
   if (has_details(options) || ttl.count() != 0) {
     Details& details = jobs_.details(slot);
     details.ttl = ttl;
     details.delay = delay;
     take_options(options, slot);
+  }
+  if (queue.policy.max_bytes != 0) {
+    jobs_.details(slot).payload_bytes = static_cast<std::uint32_t>(push.payload.size());
   }
   if (job.state != JobState::waiting) {
     if (options.at && *options.at > now.wall) {
@@ -240,9 +273,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
       job.due = now.time + ttl;
     }
   }
-  Buffer headers;
-  for (const auto& [key, value] : options.headers)
-    model::put_header(headers, key, value);
+  const Buffer headers = encoded_headers(options);
   Buffer details;
   if (job.details != no_details) put_details(details, jobs_.details(slot), {});
   job.home = out.here();
@@ -252,6 +283,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
                                        .state = job.state,
                                        .priority = job.priority,
                                        .attempt = 0,
+                                       .is_transient = job.is_transient,
                                        .order = job.order,
                                        .due = job.due,
                                        .created = now.time,

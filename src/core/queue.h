@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice::core {
@@ -26,7 +27,12 @@ struct PullWaiter {
   std::optional<Duration> lease;
   std::string worker;
   Time deadline = never;
+  model::Duty duty = model::Duty::lease;
+  std::int32_t rank = 0;
   std::uint64_t arrival = 0;
+
+  /// Who is served before whom.
+  std::pair<std::int64_t, std::uint64_t> turn() const { return {-std::int64_t{rank}, arrival}; }
 };
 
 /// An AWAIT that waits for the end of a job.
@@ -49,10 +55,25 @@ struct Queue {
   std::uint64_t succeeded_total = 0;
   std::uint64_t failed_total = 0;
   std::uint64_t dead_total = 0;
-  std::map<std::uint64_t, model::Ticket> waiters;  ///< Pulls that wait here, by arrival.
-  bool is_signalled = false;                       ///< Is in Core::signalled_.
+  std::uint64_t ready_bytes = 0;  ///< Of payloads, where max_bytes has them counted.
+  /// Pulls that wait here, by PullWaiter::turn().
+  std::map<std::pair<std::int64_t, std::uint64_t>, model::Ticket> waiters;
+  bool is_signalled = false;  ///< Is in Core::signalled_.
 
   std::uint64_t unfinished() const;
+};
+
+/// What a push that has been looked at will do.
+struct PushPlan {
+  Queue* queue = nullptr;                ///< Null: to be made.
+  Slot replaced = no_slot;               ///< The job whose place the new one takes.
+  std::optional<model::JobId> existing;  ///< The job that it already is: nothing will be done.
+};
+
+/// A job that just ended, for those that wait for it.
+struct Settled {
+  model::JobId id;
+  bool has_succeeded = false;
 };
 
 using Queues = std::vector<std::unique_ptr<Queue>>;  ///< By index; null: free.

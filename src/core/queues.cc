@@ -1,5 +1,6 @@
 // What the commands on whole queues do: settings, pause, purge, delete, redrive; and on exchanges.
 #include "core/core.h"
+#include "model/names.h"
 
 #include <algorithm>
 
@@ -17,23 +18,18 @@ void update(T& field, const std::optional<T>& value) {
   if (value) field = *value;
 }
 
-constexpr bool is_name_byte(char byte) {
-  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-         (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == ':' || byte == '-';
-}
-
 }  // namespace
 
 Result<void> check_name(std::string_view field, ByteView name) {
   if (name.empty() || name.size() > model::queue_name_bytes_max) {
     return fail(ErrorCode::arg,
                 std::string(field) + ": a name has 1 to " +
-                    std::to_string(model::queue_name_bytes_max) + " characters, this one has " +
+                    std::to_string(model::queue_name_bytes_max) + " bytes, this one has " +
                     std::to_string(name.size()));
   }
-  if (!std::all_of(name.begin(), name.end(), is_name_byte)) {
+  if (!model::is_name(name)) {
     return fail(ErrorCode::arg,
-                std::string(field) + ": a name is made of letters, digits and . _ : - only");
+                std::string(field) + ": a name is UTF-8 text without control characters");
   }
   return {};
 }
@@ -53,12 +49,24 @@ Queue* Core::find_queue(ByteView name) {
   return last_queue_;
 }
 
+/// Whether there may be another queue, of this name.
+Result<void> Core::check_new_queue(ByteView name) const {
+  if (Result<void> named = check_name("queue", name); !named) return named;
+  if (queue_names_.size() >= limits_.queues_max) {
+    return fail(ErrorCode::busy,
+                "there are " + std::to_string(queue_names_.size()) + " queues already (limit " +
+                    std::to_string(limits_.queues_max) + "); delete some or raise queues_max");
+  }
+  return check_memory();
+}
+
 /// Requires a valid name that is not in use.
-Queue& Core::make_queue(ByteView name, Output& out) {
+Queue& Core::make_queue(ByteView name, Output& out, const model::QueuePolicy& policy) {
   const auto free_index = std::find(queues_.begin(), queues_.end(), nullptr);
   const auto index = static_cast<QueueIndex>(free_index - queues_.begin());
   Queue& queue = queue_slot(index);
   queue.name = std::string(name);
+  queue.policy = policy;
   queue_names_.emplace(queue.name, index);
   put_queue_fact(queue, out);
   return queue;
@@ -83,9 +91,7 @@ void Core::handle(const model::RoutingCommand& command, model::Ticket ticket, No
 void Core::handle(const model::SetQueue& set, model::Ticket ticket, Now, Output& out) {
   Queue* queue = find_queue(set.queue);
   if (queue == nullptr) {
-    // The same checks as a push makes; a push of nothing is the shortest way to them.
-    const model::Push probe{set.queue, "type", {}, nullptr};
-    if (Result<void> fine = check_push(probe, nullptr); !fine) {
+    if (Result<void> fine = check_new_queue(set.queue); !fine) {
       return refuse(ticket, fine.error(), out);
     }
     queue = &make_queue(set.queue, out);
@@ -107,6 +113,33 @@ void Core::handle(const model::SetQueue& set, model::Ticket ticket, Now, Output&
   reply(ticket, model::Done{}, out, out.base);
 }
 
+void Core::handle(const model::DeclareQueue& declare, model::Ticket ticket, Now now, Output& out) {
+  const model::QueuePolicy& as = *declare.as;
+  Queue* queue = find_queue(declare.queue);
+  if (queue == nullptr) {
+    if (Result<void> fine = check_new_queue(declare.queue); !fine) {
+      return refuse(ticket, fine.error(), out);
+    }
+    if (Result<void> fits =
+            check_size("arguments", as.arguments.size(), model::queue_arguments_bytes_max);
+        !fits) {
+      return refuse(ticket, fits.error(), out);
+    }
+    queue = &make_queue(declare.queue, out, as);
+    return reply(ticket, std::make_unique<model::QueueInfo>(info(*queue, now)), out, out.base);
+  }
+  const model::QueuePolicy& is = queue->policy;
+  if (is.is_durable != as.is_durable || is.is_auto_delete != as.is_auto_delete ||
+      is.arguments != as.arguments) {
+    return refuse(ticket,
+                  {ErrorCode::exists,
+                   "queue \"" + queue->name +
+                       "\" exists and is different: durable, auto-delete or its arguments"},
+                  out);
+  }
+  reply(ticket, std::make_unique<model::QueueInfo>(info(*queue, now)), out, seen());
+}
+
 void Core::handle(const model::PauseQueue& pause, model::Ticket ticket, Now, Output& out) {
   const Result<Queue*> queue = known_queue(pause.queue);
   if (!queue) return refuse(ticket, queue.error(), out);
@@ -117,7 +150,7 @@ void Core::handle(const model::PauseQueue& pause, model::Ticket ticket, Now, Out
 }
 
 /// Removes jobs that are not leased until `budget` is used up; returns how many.
-std::uint64_t Core::remove_up_to(Queue& queue, std::size_t budget, Output& out) {
+std::uint64_t Core::remove_up_to(Queue& queue, std::size_t budget, bool ready_only, Output& out) {
   std::uint64_t removed = 0;
   const auto take = [&](auto next) {
     for (Slot slot = next(); slot != no_slot && removed < budget; slot = next()) {
@@ -129,6 +162,7 @@ std::uint64_t Core::remove_up_to(Queue& queue, std::size_t budget, Output& out) 
     }
   };
   take([&] { return queue.ready.front(jobs_); });
+  if (ready_only) return removed;
   for (std::size_t state = 0; state < model::job_state_count; ++state) {
     if (state == static_cast<std::size_t>(JobState::leased)) continue;
     take([&] { return queue.lists[state].head(); });
@@ -140,7 +174,7 @@ std::uint64_t Core::remove_up_to(Queue& queue, std::size_t budget, Output& out) 
 void Core::handle(const model::PurgeQueue& purge, model::Ticket ticket, Now, Output& out) {
   const Result<Queue*> queue = known_queue(purge.queue);
   if (!queue) return refuse(ticket, queue.error(), out);
-  const std::uint64_t removed = remove_up_to(**queue, step_jobs, out);
+  const std::uint64_t removed = remove_up_to(**queue, step_jobs, purge.ready_only, out);
   reply(ticket, model::Counted{removed, removed == step_jobs}, out, out.base);
 }
 
@@ -156,6 +190,13 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
                        " leased jobs; wait for them or delete with FORCE"},
                   out);
   }
+  if (remove.if_empty && queue.ready.size() > 0) {
+    return refuse(ticket,
+                  {ErrorCode::busy,
+                   "queue \"" + queue.name + "\" is not empty: it has " +
+                       std::to_string(queue.ready.size()) + " ready jobs"},
+                  out);
+  }
   if (!queue.waiters.empty()) {
     // Pulls that wait only here would wait for ever.
     const auto waiters = queue.waiters;
@@ -164,7 +205,7 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
       refuse(waiting, {ErrorCode::no_queue, "queue \"" + queue.name + "\" was deleted"}, out);
     }
   }
-  std::uint64_t removed = remove_up_to(queue, step_jobs, out);
+  std::uint64_t removed = remove_up_to(queue, step_jobs, false, out);
   while (removed < step_jobs && !leased_jobs.empty()) {
     const Slot slot = leased_jobs.head();
     release_key(slot, out);
@@ -173,16 +214,20 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
     ++removed;
   }
   const bool more = removed == step_jobs;
-  if (!more) {
-    keys_.remove_queue(queue.index, out);
-    core::put_queue_gone(*out.facts, queue.index);
-    routes_.remove_queue(queue.index, out);
-    last_queue_ = nullptr;
-    queue_names_.erase(queue.name);
-    std::erase(signalled_, queue.index);
-    queues_[queue.index].reset();
-  }
+  if (!more) remove_queue(queue, out);
   reply(ticket, model::Counted{removed, more}, out, out.base);
+}
+
+/// Requires that it has no jobs and nobody waits on it.
+void Core::remove_queue(const Queue& queue, Output& out) {
+  const QueueIndex index = queue.index;
+  keys_.remove_queue(index, out);
+  core::put_queue_gone(*out.facts, index);
+  routes_.remove_queue(index, out);
+  last_queue_ = nullptr;
+  queue_names_.erase(queue.name);
+  std::erase(signalled_, index);
+  queues_[index].reset();
 }
 
 /// A dead job becomes ready with a fresh attempt count, as if it had been pushed now.

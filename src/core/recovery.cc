@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 namespace sluice::core {
 
@@ -93,6 +94,8 @@ Result<void> Core::restore_record(const JobRecord& record, Position at) {
   job.queue = record.queue;
   job.record_bytes = record.record_bytes;
   job.attempt = record.attempt;
+  job.is_transient = record.is_transient;
+  has_transient_ = has_transient_ || record.is_transient;
   job.state = record.state;
   job.priority = record.priority;
   live_bytes_ += record.record_bytes;
@@ -117,6 +120,7 @@ void Core::restore_queue(const QueuePut& put, Position at) {
     queue_names_.emplace(queue.name, put.queue);
   }
   queue.policy = put.policy;
+  has_transient_ = has_transient_ || !put.policy.is_durable;
   queue.home = at;
 }
 
@@ -184,6 +188,7 @@ void Core::file_restored(Slot slot, Stragglers& stragglers) {
   ++queue.counts[state];
   if (job.state == JobState::leased) ++leased_;
   if (job.state == JobState::ready) {
+    queue.ready_bytes += payload_bytes(slot);
     if (queue.ready.accepts(jobs_, slot)) return queue.ready.add(jobs_, slot);
     stragglers[{job.queue, state}].push_back(slot);
     return;
@@ -205,8 +210,14 @@ void Core::boot(Now now, Output& out) {
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
     const JobList& leased_jobs = queue->lists[static_cast<std::size_t>(JobState::leased)];
-    for (Slot slot = leased_jobs.head(); slot != no_slot; slot = jobs_[slot].next) {
+    Slot next = leased_jobs.head();
+    while (next != no_slot) {
+      const Slot slot = std::exchange(next, jobs_[next].next);
       Job& job = jobs_[slot];
+      if (job.due == never) {  // Duty::connection: that is gone.
+        make_ready(slot, job.id.value, {}, now, out);
+        continue;
+      }
       JobChanged changed = change(slot, JobState::leased, now);
       changed.order = job.order;
       changed.due = std::max(job.due + down, now.time + model::lease_grace);
@@ -218,6 +229,32 @@ void Core::boot(Now now, Output& out) {
     }
   }
   last_facts_ = out.base;
+}
+
+bool Core::clear_transient(Now now, std::size_t jobs_max, Output& out) {
+  if (!has_transient_) return false;
+  std::vector<Slot> doomed;
+  jobs_.for_each([&](Slot slot) {
+    const Job& job = jobs_[slot];
+    const bool is_lost = job.is_transient || !queues_[job.queue]->policy.is_durable;
+    if (is_lost && doomed.size() < jobs_max) doomed.push_back(slot);
+  });
+  const auto is_older = [this](Slot a, Slot b) { return jobs_[a].id < jobs_[b].id; };
+  std::sort(doomed.begin(), doomed.end(), is_older);
+  const bool is_over = doomed.empty();  // Those that wait for one of them may have come instead.
+  for (const Slot slot : doomed) {
+    settled_.push_back({jobs_[slot].id, jobs_[slot].state == JobState::succeeded});
+    release_key(slot, out);
+    forget_dependencies(slot);
+    remove_job(slot, out);
+  }
+  settle(now, out);
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (is_over && queue != nullptr && !queue->policy.is_durable) remove_queue(*queue, out);
+  }
+  if (out.has_facts()) last_facts_ = out.base;
+  has_transient_ = !is_over;
+  return has_transient_;
 }
 
 void Core::put_meta(Output& out) const {
@@ -341,8 +378,10 @@ void Core::check_invariants() const {
   keys_.check_invariants();
   check(jobs == jobs_.size());
   check(leased == leased_);
+  std::vector<std::uint64_t> ready_bytes(queues_.size());
   jobs_.for_each([&](Slot slot) {
     const Job& job = jobs_[slot];
+    if (job.state == JobState::ready) ready_bytes[job.queue] += payload_bytes(slot);
     check(TimerWheel::is_armed(job) == (job.due != never));
     if (job.due != never) ++timers;
     if (job.state != JobState::waiting) return;
@@ -352,6 +391,8 @@ void Core::check_invariants() const {
     }
   });
   check(timers == timers_.size() + wall_timers_.size());
+  for (const std::unique_ptr<Queue>& queue : queues_)
+    check(queue == nullptr || queue->ready_bytes == ready_bytes[queue->index]);
 }
 
 }  // namespace sluice::core

@@ -106,6 +106,8 @@ class TestCore {
       check(core_->restore(Position(1, 64), frame).has_value());
     check(core_->finish_restore().has_value());
     call([this](Output& out) { core_->boot(now(), out); });
+    for (bool more = true; more;)
+      call([&](Output& out) { more = core_->clear_transient(now(), 2, out); });
   }
 
   const model::Limits limits_;

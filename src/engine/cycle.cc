@@ -19,6 +19,8 @@ constexpr std::size_t lazy_write_bytes = 1u << 20;
 /// Timers fired and cleaning done per turn, so that no turn takes long.
 constexpr std::size_t timer_steps = 10'000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
+/// Transient jobs removed in one frame after a start.
+constexpr std::size_t transient_step_jobs = 1'000'000;
 /// Cleaning reads so many times what was appended: more than what becomes garbage meanwhile.
 constexpr std::uint64_t clean_pace = 4;
 /// For want of space, also where only a small part is garbage. It has to free what acks append:
@@ -66,6 +68,10 @@ Cycle::Cycle(journal::Log& log,
 
 Result<void> Cycle::boot(Now now) {
   frame([&] { core_->boot(now, out_); });
+  bool has_more = true;
+  while (has_more) {
+    frame([&] { has_more = core_->clear_transient(now, transient_step_jobs, out_); });
+  }
   finish(write_batch(log_, log_.seal(), journal::Sync::yes));
   if (failure_) return tl::unexpected<Error>(*failure_);
   last_sync_ = now.time;

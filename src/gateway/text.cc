@@ -2,6 +2,7 @@
 #include "gateway/text.h"
 
 #include "model/limits.h"
+#include "model/names.h"
 
 #include <fmt/format.h>
 
@@ -13,19 +14,6 @@ namespace sluice::gateway {
 namespace {
 
 using model::Backoff;
-
-constexpr std::array<bool, 256> queue_name_bytes = [] {
-  std::array<bool, 256> table{};
-  for (unsigned char c = '0'; c <= '9'; ++c)
-    table[c] = true;
-  for (unsigned char c = 'A'; c <= 'Z'; ++c)
-    table[c] = true;
-  for (unsigned char c = 'a'; c <= 'z'; ++c)
-    table[c] = true;
-  for (const char c : {'.', '_', ':', '-'})
-    table[static_cast<unsigned char>(c)] = true;
-  return table;
-}();
 
 /// Splits at spaces; the next word, empty at the end.
 ByteView next_word(ByteView& text) {
@@ -121,7 +109,7 @@ Result<model::Overflow> parse_overflow(ByteView value) {
 }
 
 Result<std::string> parse_dead_letter(ByteView value) {
-  if (value.empty() || is_queue_name(value)) return std::string(value);
+  if (value.empty() || model::is_name(value)) return std::string(value);
   Error error = bad_queue_name(value);
   error.message = "dead_letter: " + error.message;
   return tl::unexpected<Error>(std::move(error));
@@ -237,7 +225,10 @@ Result<void> set_policy_field(model::PolicyChange& change, ByteView field, ByteV
   if (is("PRIORITY")) return assign(change.priority, number_in(field, value, 0, 255));
   if (is("DELAY")) return assign(change.delay, duration_in(field, value, none, duration_max));
   if (is("MAX_ATTEMPTS") || is("ATTEMPTS")) {
-    return assign(change.max_attempts, number_in(field, value, 1, model::attempts_max));
+    const Result<std::uint64_t> unlimited = model::attempts_unlimited;
+    const Result<std::uint64_t> count = number_in(field, value, 0, model::attempts_max);
+    if (count && *count == 0) return assign(change.max_attempts, unlimited);
+    return assign(change.max_attempts, count);
   }
   if (is("BACKOFF")) return assign(change.backoff, parse_backoff(value));
   if (is("TIMEOUT")) {
@@ -256,13 +247,6 @@ Result<void> set_policy_field(model::PolicyChange& change, ByteView field, ByteV
                           shown(field)));
 }
 
-bool is_queue_name(ByteView name) {
-  if (name.empty() || name.size() > model::queue_name_bytes_max) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return queue_name_bytes[static_cast<unsigned char>(c)];
-  });
-}
-
 Error bad_queue_name(ByteView name) {
   if (name.size() > model::queue_name_bytes_max) {
     return {
@@ -271,7 +255,8 @@ Error bad_queue_name(ByteView name) {
             "the queue's name has {} bytes (limit {})", name.size(), model::queue_name_bytes_max)};
   }
   return {ErrorCode::arg,
-          fmt::format("{} is not a queue's name; allowed: 1 to {} of A-Z a-z 0-9 . _ : -",
+          fmt::format("{} is not a queue's name; allowed: 1 to {} bytes of UTF-8 without control "
+                      "characters",
                       shown(name),
                       model::queue_name_bytes_max)};
 }

@@ -35,9 +35,7 @@ std::string format_backoff(const model::Backoff& backoff);
 /// ARG for an unknown name or a value out of range, with what is allowed.
 Result<void> set_policy_field(model::PolicyChange& change, ByteView field, ByteView value);
 
-/// Whether a queue may have this name: [A-Za-z0-9._:-], 1 to 255 of them.
-bool is_queue_name(ByteView name);
-/// Error ARG or TOOBIG that says what is wrong with `name`, for names that are not.
+/// Error ARG or TOOBIG that says what is wrong with `name`, which is none (model/names.h).
 Error bad_queue_name(ByteView name);
 
 /// `text` in double quotes for an error message: cut when long, control characters as \xNN.

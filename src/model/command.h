@@ -32,13 +32,23 @@ struct Publish {
   const std::vector<ByteView>* more_keys = nullptr;  ///< As if published with these too.
 };
 
+/// How long a job that a pull hands out is the puller's. Stored nowhere: numbers are free.
+enum class Duty : std::uint8_t {
+  lease,       ///< Until its lease ends.
+  connection,  ///< As long as its connection lives; after a restart it is ready again.
+  none,        ///< It is done with being handed out.
+};
+
 /// Leases up to `count` ready jobs. The first queue that has one is served first.
 struct Pull {
   const std::vector<ByteView>* queues = nullptr;  ///< Owned by the request; 1..pull_queues_max.
   std::uint32_t count = 1;
   Duration wait{0};               ///< 0: answer at once. duration_max: wait until abandoned.
-  std::optional<Duration> lease;  ///< Unset: the job's timeout.
+  std::optional<Duration> lease;  ///< Unset: the job's timeout. Duty::lease only.
   ByteView worker;
+  /// Anything but a lease wants queues that there are (`no_queue`); otherwise they are made.
+  Duty duty = Duty::lease;
+  std::int32_t rank = 0;  ///< Of those that wait, the greater is served first.
 };
 
 struct Ack {
@@ -59,6 +69,7 @@ struct Release {
   JobId id;
   LeaseToken token;
   Duration delay{0};
+  bool counts = false;  ///< The attempt counts; the job dies if it was the last. No delay.
 };
 
 struct Extend {
@@ -110,6 +121,14 @@ struct SetQueue {
   std::shared_ptr<const PolicyChange> change;
 };
 
+/// There is such a queue from now on; answers with QueueInfo. EXISTS: there is one that differs in
+/// is_durable, is_auto_delete or arguments. What else differs is left as it is: it may have been
+/// set since.
+struct DeclareQueue {
+  ByteView queue;
+  std::shared_ptr<const QueuePolicy> as;
+};
+
 struct PauseQueue {
   ByteView queue;
   bool paused = true;
@@ -124,12 +143,14 @@ struct ListQueues {};
 /// Removes every job that is not leased; dead and finished ones too.
 struct PurgeQueue {
   ByteView queue;
+  bool ready_only = false;
 };
 
 /// Removes the queue. Refused with BUSY while jobs are leased, unless `force`.
 struct DeleteQueue {
   ByteView queue;
   bool force = false;
+  bool if_empty = false;  ///< BUSY while it has ready jobs.
 };
 
 /// Dead jobs become ready again with a fresh attempt count. No ids: all of the queue.
@@ -187,6 +208,7 @@ using Command = std::variant<Push,
                              Abandon,
                              ListJobs,
                              SetQueue,
+                             DeclareQueue,
                              PauseQueue,
                              GetQueue,
                              ListQueues,

@@ -123,6 +123,7 @@ struct PushOptions {
   OnConflict on_conflict = OnConflict::existing;
   std::vector<Dependency> after;
   std::vector<HeaderView> headers;
+  bool is_transient = false;  ///< Need not survive a restart: answered before it is durable.
 };
 
 /// One entry of a job's bounded history.

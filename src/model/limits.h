@@ -29,9 +29,9 @@ struct Limits {
 
 // Fixed limits: part of the protocol or of the record format.
 inline constexpr std::uint32_t queue_count_max = 1'000'000;  ///< What queues_max may be set to.
-inline constexpr std::size_t queue_name_bytes_max = 255;  ///< [A-Za-z0-9._:-]; length is one byte.
-inline constexpr std::size_t type_bytes_max = 255;        ///< Length is one byte on disk.
-inline constexpr std::size_t key_bytes_max = 1024;        ///< Unique key.
+inline constexpr std::size_t queue_name_bytes_max = 255;     ///< Length is one byte.
+inline constexpr std::size_t type_bytes_max = 255;           ///< Length is one byte on disk.
+inline constexpr std::size_t key_bytes_max = 1024;           ///< Unique key.
 inline constexpr std::size_t worker_bytes_max = 255;
 inline constexpr std::size_t headers_max = 256;        ///< Headers of one job.
 inline constexpr std::size_t after_max = 1000;         ///< Dependencies of one job.
@@ -54,7 +54,11 @@ inline constexpr std::size_t binding_bytes_max = 16u << 10;  ///< Its headers an
 inline constexpr std::size_t backoff_list_max = 32;
 inline constexpr std::size_t note_bytes_max = 4096;  ///< Error text kept; longer is cut.
 inline constexpr std::size_t history_max = 32;  ///< Events kept per job: the first, the last 31.
-inline constexpr std::uint32_t attempts_max = 65'535;  ///< Stored in 16 bits.
+inline constexpr std::uint32_t attempts_max = 65'535;             ///< Stored in 16 bits.
+inline constexpr std::uint32_t attempts_unlimited = 0xFFFF'FFFF;  ///< Of QueuePolicy::max_attempts.
+inline constexpr std::size_t queue_arguments_bytes_max = 16u << 10;  ///< QueuePolicy::arguments.
+/// Queues that one job has died in, as it remembers them; the oldest are forgotten.
+inline constexpr std::size_t deaths_max = 32;
 inline constexpr Duration lease_max = std::chrono::hours(24);
 /// What a lease has left at least after a restart of the server.
 inline constexpr Duration lease_grace = std::chrono::seconds(10);

@@ -1,6 +1,8 @@
 // The log: fields to one line of text or JSON, spdlog's queue and thread to standard output.
 #include "server/log.h"
 
+#include "base/utf8.h"
+
 #include <fmt/format.h>
 
 #include <chrono>
@@ -27,24 +29,6 @@ bool is_printable(unsigned char c) {
 
 std::string_view cut(std::string_view value) {
   return value.substr(0, log_value_bytes_max);
-}
-
-// The number of bytes of the UTF-8 character at the front, 0 if there is none. Characters that
-// control a terminal (C1) are not accepted.
-std::size_t utf8_size(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const std::size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return 0;
-  std::uint32_t point = lead & (0xffu >> (size + 1));
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-    point = point << 6 | (byte(i) & 0x3fu);
-  }
-  const bool is_overlong = (size == 3 && point < 0x800) || (size == 4 && point < 0x10000);
-  const bool is_surrogate = point >= 0xd800 && point <= 0xdfff;
-  if (is_overlong || is_surrogate || point < 0xa0 || point > 0x10ffff) return 0;
-  return size;
 }
 
 void append_text(std::string& out, std::string_view value) {
@@ -77,7 +61,8 @@ void append_json(std::string& out, std::string_view value) {
       out += rest.front();
     } else if (byte < 0x80) {
       fmt::format_to(std::back_inserter(out), "\\u{:04x}", byte);
-    } else if (const std::size_t character = utf8_size(rest); character != 0) {
+    } else if (const std::size_t character = utf8_size(rest);
+               character != 0 && !is_control(rest, character)) {
       out += rest.substr(0, character);
       size = character;
     } else {

@@ -33,8 +33,7 @@ Pair::Pair(std::uint64_t features)
       core_(std::make_unique<core::Core>(limits_, std::uint16_t{0})),
       reference_(limits_) {
   require(core_->finish_restore().has_value(), "an empty log is restored");
-  reference_.boot(now(), Time());
-  on_core([&](core::Output& out) { core_->boot(now(), out); });
+  boot();
 }
 
 bool Pair::may(Feature feature) const {
@@ -181,6 +180,7 @@ model::PushOptions Pair::push_options(Choices& choices) {
   if (wants(Feature::timeout, choices)) options.timeout = Duration(choices.pick(300));
   if (wants(Feature::ttl, choices)) options.ttl = Duration(choices.pick(200));
   if (wants(Feature::keep, choices)) options.keep = Duration(choices.pick(3) * 150);
+  options.is_transient = may(Feature::transient) && choices.one_in(3);
   return options;
 }
 
@@ -196,6 +196,10 @@ void Pair::pull(const std::string& queue, Choices& choices) {
   if (wants(Feature::wait, choices)) {
     pull.wait = choices.one_in(3) ? forever : Duration(choices.pick(300));
   }
+  if (may(Feature::duty)) {
+    pull.duty = static_cast<model::Duty>(choices.pick(3));
+    pull.rank = static_cast<std::int32_t>(choices.pick(3)) - 1;
+  }
   apply(pull);
 }
 
@@ -209,7 +213,7 @@ void Pair::answer(Choices& choices) {
     case 1:
       return apply(model::Fail{id, token, "", Duration(choices.pick(200)), false});
     case 2:
-      return apply(model::Release{id, token, Duration(0)});
+      return apply(model::Release{id, token, Duration(0), may(Feature::duty) && choices.one_in(2)});
     case 3:
       return apply(model::Release{id, token, Duration(choices.pick(200))});
     case 4:
@@ -225,6 +229,7 @@ void Pair::answer(Choices& choices) {
 }
 
 void Pair::set_queue(const std::string& queue, Choices& choices) {
+  if (may(Feature::declare) && choices.one_in(2)) return declare_queue(queue, choices);
   auto change = std::make_shared<model::PolicyChange>();
   if (wants(Feature::policy, choices)) change->delay = Duration(choices.pick(2) * 40);
   if (wants(Feature::policy, choices)) {
@@ -251,13 +256,32 @@ void Pair::set_queue(const std::string& queue, Choices& choices) {
   apply(model::SetQueue{queue, change});
 }
 
+void Pair::declare_queue(const std::string& queue, Choices& choices) {
+  auto as = std::make_shared<model::QueuePolicy>();
+  as->is_durable = !choices.one_in(4);
+  as->is_auto_delete = choices.one_in(4);
+  if (choices.one_in(3)) as->arguments = "other";
+  if (choices.one_in(2)) as->max_attempts = model::attempts_unlimited;
+  as->keep = Duration(choices.pick(2) * 150);
+  as->priority_max = static_cast<std::uint8_t>(choices.pick(3));
+  as->ttl_max = Duration(choices.pick(3) * 60);
+  as->is_ttl_for_started = choices.one_in(2);
+  as->is_length_of_ready = choices.one_in(2);
+  as->max_length = choices.pick(3) * 3;
+  as->max_bytes = choices.pick(2) * 25;
+  as->overflow = static_cast<model::Overflow>(choices.pick(2));
+  if (may(Feature::dead_letter) && choices.one_in(3)) as->dead_letter = "q1";
+  apply(model::DeclareQueue{queue, as});
+}
+
 void Pair::remove_many(const std::string& queue, Choices& choices) {
   std::vector<model::JobId> ids;
   switch (choices.pick(8)) {
     case 0:
-      return apply(model::PurgeQueue{queue});
+      return apply(model::PurgeQueue{queue, may(Feature::declare) && choices.one_in(2)});
     case 1:
-      return apply(model::DeleteQueue{queue, choices.one_in(2)});
+      return apply(
+          model::DeleteQueue{queue, choices.one_in(2), may(Feature::declare) && choices.one_in(3)});
     case 2:
       return apply(model::DeleteDead{queue, {}});
     case 3:
@@ -337,8 +361,19 @@ void Pair::restart(Choices& choices) {
   require(copy->dump() == core_->dump(), "what is restored is what was there");
   core_ = std::move(copy);
   time_ += Duration(choices.pick(500));
-  reference_.boot(now(), core_->last_time());
-  compare(on_core([&](core::Output& out) { core_->boot(now(), out); }));
+  boot();
+}
+
+void Pair::boot() {
+  const Time last_time = core_->last_time();
+  auto replies = on_core([&](core::Output& out) {
+    core_->boot(now(), out);
+    bool has_more = true;
+    while (has_more)
+      has_more = core_->clear_transient(now(), all_steps, out);
+    reference_.boot(now(), last_time, frame_);
+  });
+  compare(std::move(replies));
 }
 
 /// Until nothing is left of the log but what was written again.

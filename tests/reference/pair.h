@@ -78,6 +78,7 @@ class Pair {
   void pull(const std::string& queue, Choices& choices);
   void answer(Choices& choices);
   void set_queue(const std::string& queue, Choices& choices);
+  void declare_queue(const std::string& queue, Choices& choices);
   void remove_many(const std::string& queue, Choices& choices);
   void look(const std::string& queue, Choices& choices);
   void restart(Choices& choices);
@@ -107,6 +108,7 @@ class Pair {
   void compare(const model::JobInfo& core, const model::JobInfo& reference);
   void compare_counts();
   void compare_all();
+  void boot();
   std::unique_ptr<core::Core> restored();
 
   model::JobId any_job(Choices& choices);
@@ -167,6 +169,9 @@ enum class Pair::Feature : std::uint8_t {
   long_sleeps,
   crowds,  ///< Pulls wait though there are jobs, because there is no room for more answers.
   routing,
+  duty,     ///< Jobs are lent to connections, or given away; pulls have ranks.
+  declare,  ///< Queues as the protocols with exchanges want them.
+  transient,
 };
 
 }  // namespace sluice::reference

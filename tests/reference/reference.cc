@@ -24,9 +24,10 @@ void require(bool condition, const char* what, std::uint64_t which) {
   if (!condition) differ(what, which);
 }
 
-void Reference::boot(Now now, Time last_time) {
+void Reference::boot(Now now, Time last_time, Position frame) {
   const Duration down = std::max(now.time - last_time, Duration{0});
-  now_.time = std::max(last_time, now.time);
+  now_ = {std::max(last_time, now.time), now.wall};
+  frame_ = frame;
   ++epoch_;
   next_token_ = 1;
   time_mark_ = now_.time;
@@ -42,10 +43,39 @@ void Reference::boot(Now now, Time last_time) {
     job.progress_percent = 0;
     job.progress_note.clear();
     job.ready_since = Position();
-    if (job.state == JobState::leased) {
-      job.due = std::max(job.due + down, now_.time + model::lease_grace);
-    }
     job.was_late = job.due <= last_time;
+    if (job.state != JobState::leased) continue;
+    if (job.due == never) {  // Of a connection.
+      become_ready(job, job.id.value);
+      job.ready_since = frame;
+    } else {
+      job.due = std::max(job.due + down, now_.time + model::lease_grace);
+      job.was_late = false;
+    }
+  }
+  clear_transient();
+}
+
+/// Jobs and queues that a restart of the server ends.
+void Reference::clear_transient() {
+  std::vector<model::JobId> ids;
+  do {
+    ids.clear();
+    for (const Job& job : jobs_) {
+      if (job.is_transient || !queue_of(job.queue).policy.is_durable) ids.push_back(job.id);
+    }
+    std::sort(ids.begin(), ids.end());
+    for (const model::JobId id : ids) {
+      ended_.push_back({id, find_job(id)->state == JobState::succeeded});
+      remove(id);
+    }
+    settle();
+  } while (!ids.empty());
+  for (auto queue = queues_.begin(); queue != queues_.end();) {
+    const std::string name = queue->name;
+    const bool is_lost = !queue->policy.is_durable;
+    ++queue;
+    if (is_lost) remove_queue(name);
   }
 }
 
@@ -68,7 +98,14 @@ void Reference::apply(const model::Command& command,
 
 void Reference::handle(const model::Push& push) {
   if (const std::optional<ErrorCode> why = refusal(push)) return refuse(*why);
-  reply(put(push));
+  const model::Pushed pushed = put(push);
+  reply(pushed);
+  if (is_transient(pushed)) replies.back().needs = Position();
+}
+
+/// What it says need not be durable.
+bool Reference::is_transient(const model::Pushed& pushed) {
+  return pushed.is_new && find_job(pushed.id)->is_transient;
 }
 
 /// The job whose place a push with a held unique key takes or whose id it gets; null: none.
@@ -97,7 +134,7 @@ std::optional<ErrorCode> Reference::refusal(const model::Push& push) {
     if (is_rejected || !has_not_started) return ErrorCode::exists;
     return std::nullopt;
   }
-  if (queue != nullptr && !has_room(*queue)) return ErrorCode::busy;
+  if (queue != nullptr && !has_room(*queue, push.payload.size())) return ErrorCode::busy;
   return std::nullopt;
 }
 
@@ -111,7 +148,7 @@ model::Pushed Reference::put(const model::Push& push) {
     replaced = held->job;
   }
   Queue& queue = queue_of(push.queue);
-  if (replaced.value == 0) make_room(queue);
+  if (replaced.value == 0) make_room(queue, push.payload.size());
 
   Job job = new_job(push, options, queue.policy);
   ++queue.pushed;
@@ -149,12 +186,18 @@ Job Reference::new_job(const model::Push& push,
   job.queue = push.queue;
   job.type = push.type;
   job.payload = push.payload;
-  job.priority = options.priority.value_or(policy.priority);
+  job.priority = std::min(options.priority.value_or(policy.priority), policy.priority_max);
+  job.is_transient = options.is_transient || !policy.is_durable;
+  if (policy.max_bytes != 0) job.counted_bytes = push.payload.size();
   job.max_attempts = options.max_attempts;
   job.backoff = options.backoff;
   job.timeout = options.timeout;
   job.keep = options.keep;
   job.ttl = options.ttl.value_or(policy.ttl);
+  const bool is_endless = job.ttl.count() == 0;
+  if (policy.ttl_max.count() != 0 && (is_endless || job.ttl > policy.ttl_max)) {
+    job.ttl = policy.ttl_max;
+  }
   job.delay = options.delay.value_or(options.at ? Duration{0} : policy.delay);
   job.at = options.at;
   job.unique_key = options.unique_key;
@@ -171,11 +214,12 @@ Job Reference::new_job(const model::Push& push,
 
 void Reference::handle(const model::Pull& pull) {
   for (const ByteView name : *pull.queues) {
-    if (find_queue(name) == nullptr && queues_.size() >= limits_.queues_max) {
-      return refuse(ErrorCode::busy);
-    }
+    if (find_queue(name) != nullptr) continue;
+    if (pull.duty != model::Duty::lease) return refuse(ErrorCode::no_queue);
+    if (queues_.size() >= limits_.queues_max) return refuse(ErrorCode::busy);
   }
-  Pull wanted{ticket_, {}, pull.count, pull.lease, std::string(pull.worker), never};
+  Pull wanted{
+      ticket_, {}, pull.count, pull.lease, std::string(pull.worker), never, pull.duty, pull.rank};
   for (const ByteView name : *pull.queues) {
     queue_of(name);
     wanted.queues.emplace_back(name);
@@ -183,10 +227,12 @@ void Reference::handle(const model::Pull& pull) {
   // Those who wait come first.
   const bool is_late = std::any_of(
       wanted.queues.begin(), wanted.queues.end(), [&](const auto& name) { return has_line(name); });
-  if (!is_late && deliver(wanted)) return;
+  if (!is_late && deliver(wanted, wanted.count)) return;
   if (!is_late && pull.wait.count() <= 0) return reply(model::Nothing{});
   if (pull.wait < duration_max) wanted.deadline = now_.time + pull.wait;
-  pulls_.push_back(wanted);
+  const auto behind = std::find_if(
+      pulls_.begin(), pulls_.end(), [&](const Pull& other) { return other.rank < wanted.rank; });
+  pulls_.insert(behind, wanted);
   for (const std::string& name : wanted.queues) {
     if (has_line(name)) signal(name);
   }
@@ -217,6 +263,14 @@ void Reference::handle(const model::Fail& failed) {
 void Reference::handle(const model::Release& release) {
   Job* job = leased(release.id, release.token);
   if (job == nullptr) return;
+  if (release.counts) {
+    if (is_last_attempt(*job)) {
+      die(*job, some_text);
+    } else {
+      go_ready(*job, job->id.value, some_text);
+    }
+    return reply(model::Done{});
+  }
   --job->attempt;
   if (release.delay.count() > 0) {
     job->state = JobState::scheduled;
@@ -294,6 +348,20 @@ void Reference::handle(const model::SetQueue& set) {
   reply(model::Done{});
 }
 
+void Reference::handle(const model::DeclareQueue& declare) {
+  const model::QueuePolicy& as = *declare.as;
+  if (find_queue(declare.queue) == nullptr) {
+    if (queues_.size() >= limits_.queues_max) return refuse(ErrorCode::busy);
+    queue_of(declare.queue).policy = as;
+  }
+  const Queue& queue = queue_of(declare.queue);
+  const auto identity = [](const model::QueuePolicy& policy) {
+    return std::tie(policy.is_durable, policy.is_auto_delete, policy.arguments);
+  };
+  if (identity(queue.policy) != identity(as)) return refuse(ErrorCode::exists);
+  reply(std::make_unique<model::QueueInfo>(info(queue)));
+}
+
 void Reference::handle(const model::PauseQueue& pause) {
   Queue* queue = find_queue(pause.queue);
   if (queue == nullptr) return refuse(ErrorCode::no_queue);
@@ -306,7 +374,9 @@ void Reference::handle(const model::PurgeQueue& purge) {
   if (find_queue(purge.queue) == nullptr) return refuse(ErrorCode::no_queue);
   std::vector<model::JobId> ids;
   for (const Job* job : removable(purge.queue)) {
-    if (job->state != JobState::leased) ids.push_back(job->id);
+    const bool is_wanted =
+        purge.ready_only ? job->state == JobState::ready : job->state != JobState::leased;
+    if (is_wanted) ids.push_back(job->id);
   }
   for (const model::JobId id : ids) {
     ended_.push_back({id, find_job(id)->state == JobState::succeeded});
@@ -321,6 +391,7 @@ void Reference::handle(const model::DeleteQueue& gone) {
   std::vector<model::JobId> ids;
   for (const Job* job : removable(name)) {
     if (job->state == JobState::leased && !gone.force) return refuse(ErrorCode::busy);
+    if (job->state == JobState::ready && gone.if_empty) return refuse(ErrorCode::busy);
     ids.push_back(job->id);
   }
   std::erase_if(pulls_, [&](const Pull& pull) {
@@ -332,12 +403,16 @@ void Reference::handle(const model::DeleteQueue& gone) {
     ended_.push_back({id, find_job(id)->state == JobState::succeeded});
     remove(id);
   }
+  remove_queue(name);
+  reply(model::Counted{ids.size(), false});
+}
+
+void Reference::remove_queue(std::string name) {
   std::erase_if(keys_, [&](const auto& key) { return key.first.first == name; });
   std::erase_if(queues_, [&](const Queue& queue) { return queue.name == name; });
   std::erase(signalled_, name);
   forget_routes(
       [&](const Route& route) { return !route.is_to_exchange && route.destination == name; });
-  reply(model::Counted{ids.size(), false});
 }
 
 void Reference::handle(const model::RedriveDead& drive) {

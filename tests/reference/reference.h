@@ -38,7 +38,7 @@ class Reference {
   explicit Reference(const model::Limits& limits) : limits_(limits) {}
 
   /// A start of the server; `last_time` is the latest that its log knows.
-  void boot(Now now, Time last_time);
+  void boot(Now now, Time last_time, Position frame);
   /// `frame`: where the core writes the facts of this.
   void apply(const model::Command& command, model::Ticket ticket, Now now, Position frame);
   /// Does one thing that is due, as Core::tick. `fired` is the job whose timer the core took, if it
@@ -70,6 +70,8 @@ class Reference {
     std::optional<Duration> lease;
     std::string worker;
     Time deadline = never;
+    model::Duty duty = model::Duty::lease;
+    std::int32_t rank = 0;
   };
 
   struct Await {
@@ -101,6 +103,7 @@ class Reference {
   void handle(const model::Await& await);
   void handle(const model::Abandon& abandon);
   void handle(const model::SetQueue& set);
+  void handle(const model::DeclareQueue& declare);
   void handle(const model::PauseQueue& pause);
   void handle(const model::PurgeQueue& purge);
   void handle(const model::DeleteQueue& remove);
@@ -136,6 +139,9 @@ class Reference {
 
   void reply(model::Answer answer) { reply(ticket_, std::move(answer)); }
 
+  /// Requires a push that was just put.
+  bool is_transient(const model::Pushed& pushed);
+
   void refuse(model::Ticket ticket, ErrorCode code);
 
   void refuse(ErrorCode code) { refuse(ticket_, code); }
@@ -147,7 +153,10 @@ class Reference {
   std::vector<Job*> listed(ByteView queue);
   std::vector<Job*> removable(ByteView queue);
   std::vector<Job*> dead_jobs(ByteView queue, const std::vector<model::JobId>& ids);
-  std::uint64_t unfinished(ByteView queue) const;
+  bool is_last_attempt(const Job& job);
+  std::uint64_t count(ByteView queue, const std::function<bool(const Job&)>& is_counted) const;
+  void clear_transient();
+  void remove_queue(std::string name);
   Job* next_to_run(ByteView queue);
 
   std::uint64_t draw() { return next_place_++; }
@@ -159,15 +168,18 @@ class Reference {
   std::optional<ErrorCode> refusal(const model::Push& push);
   model::Pushed put(const model::Push& push);
   Job* oldest_ready(const Queue& queue);
-  bool is_full(const Queue& queue) const;
-  bool has_room(const Queue& queue);
-  void make_room(const Queue& queue);
+  bool is_full(const Queue& queue, std::size_t bytes) const;
+  bool has_room(const Queue& queue, std::size_t bytes);
+  void make_room(const Queue& queue, std::size_t bytes);
   bool schedule(Job& job);
   void set_clock(Job& job) const;
   void become_ready(Job& job, std::uint64_t place);
   void go_ready(Job& job, std::uint64_t place, const std::string& note);
   void note_event(Job& job, const std::string& worker, const std::string& note);
-  void end(Job& job, model::JobState state, const std::string& note);
+  void end(Job& job,
+           model::JobState state,
+           const std::string& note,
+           const std::string& worker = {});
   void die(Job& job, const std::string& reason, bool is_error = true);
   void retry_or_die(Job& job, const std::string& error, std::optional<Duration> after);
   void settle();
@@ -175,7 +187,8 @@ class Reference {
   void keep_or_remove(const Job& job);
   void release_key(const Job& job);
   void remove(model::JobId id);
-  bool deliver(const Pull& pull);
+  bool deliver(const Pull& pull, std::uint64_t count);
+  model::Delivery hand_out(Job& job, const Pull& pull);
   void serve_waiting();
   std::vector<Pull>::iterator first_waiting(const std::string& queue);
   bool has_line(const std::string& queue);
@@ -193,7 +206,7 @@ class Reference {
   std::vector<Job> jobs_;    ///< In the order of their pushes.
   std::list<Queue> queues_;  ///< A list: references to one stay when another is made.
   std::map<std::pair<std::string, std::string>, HeldKey> keys_;  ///< By queue and key.
-  std::vector<Pull> pulls_;                                      ///< In the order they came.
+  std::vector<Pull> pulls_;                                      ///< In the order they are served.
   std::vector<Await> awaits_;
   std::vector<Ended> ended_;
   Time time_mark_;

@@ -109,12 +109,15 @@ std::vector<Job*> Reference::dead_jobs(ByteView queue, const std::vector<model::
   return found;
 }
 
-std::uint64_t Reference::unfinished(ByteView queue) const {
-  std::uint64_t count = 0;
-  for (const Job& job : jobs_) {
-    if (job.queue == queue && !model::is_final(job.state)) ++count;
-  }
-  return count;
+std::uint64_t Reference::count(ByteView queue,
+                               const std::function<bool(const Job&)>& is_counted) const {
+  return static_cast<std::uint64_t>(std::count_if(jobs_.begin(), jobs_.end(), [&](const Job& job) {
+    return job.queue == queue && is_counted(job);
+  }));
+}
+
+bool Reference::is_last_attempt(const Job& job) {
+  return job.attempt >= job.max_attempts.value_or(queue_of(job.queue).policy.max_attempts);
 }
 
 Job* Reference::next_to_run(ByteView queue) {
@@ -139,21 +142,35 @@ Job* Reference::oldest_ready(const Queue& queue) {
   return oldest;
 }
 
-bool Reference::is_full(const Queue& queue) const {
-  std::uint64_t limit = limits_.queue_jobs_max;
-  if (queue.policy.max_length != 0) limit = std::min(limit, queue.policy.max_length);
-  return unfinished(queue.name) >= limit;
+/// Whether there is no room for one more job, whose payload has so many bytes.
+bool Reference::is_full(const Queue& queue, std::size_t bytes) const {
+  const auto is_ready = [](const Job& job) { return job.state == JobState::ready; };
+  const auto is_unfinished = [](const Job& job) { return !model::is_final(job.state); };
+  const model::QueuePolicy& policy = queue.policy;
+  const std::uint64_t unfinished = count(queue.name, is_unfinished);
+  const std::uint64_t length = policy.is_length_of_ready ? count(queue.name, is_ready) : unfinished;
+  std::uint64_t ready_bytes = 0;
+  for (const Job& job : jobs_) {
+    if (job.queue == queue.name && is_ready(job)) ready_bytes += job.counted_bytes;
+  }
+  return unfinished >= limits_.queue_jobs_max ||
+         (policy.max_length != 0 && length >= policy.max_length) ||
+         (policy.max_bytes != 0 && ready_bytes + bytes > policy.max_bytes);
 }
 
 /// Whether the queue takes one more job, or makes room for it.
-bool Reference::has_room(const Queue& queue) {
+bool Reference::has_room(const Queue& queue, std::size_t bytes) {
   const bool drops = queue.policy.overflow == model::Overflow::drop_head;
-  return !is_full(queue) || (drops && oldest_ready(queue) != nullptr);
+  return !is_full(queue, bytes) || (drops && oldest_ready(queue) != nullptr);
 }
 
-void Reference::make_room(const Queue& queue) {
-  if (!is_full(queue) || queue.policy.overflow == model::Overflow::reject) return;
-  if (Job* oldest = oldest_ready(queue)) die(*oldest, some_text, false);
+void Reference::make_room(const Queue& queue, std::size_t bytes) {
+  if (queue.policy.overflow != model::Overflow::drop_head) return;
+  while (is_full(queue, bytes)) {
+    Job* oldest = oldest_ready(queue);
+    if (oldest == nullptr) return;
+    die(*oldest, some_text, false);
+  }
 }
 
 /// Gives a job its time, if it asked for one that has not come yet.
@@ -181,7 +198,8 @@ void Reference::become_ready(Job& job, std::uint64_t place) {
   job.place = place;
   job.due = never;
   job.is_wall_timed = false;
-  if (job.ttl.count() != 0 && job.attempt == 0) {
+  const bool is_timed = job.attempt == 0 || queue_of(job.queue).policy.is_ttl_for_started;
+  if (job.ttl.count() != 0 && is_timed) {
     if (job.expires == never) job.expires = now_.time + job.ttl;
     job.due = job.expires;
     job.was_late = job.due < now_.time;
@@ -205,7 +223,7 @@ void Reference::note_event(Job& job, const std::string& worker, const std::strin
   job.history.push_back({now_.time, job.state, job.attempt, worker, note.substr(0, note_bytes)});
 }
 
-void Reference::end(Job& job, JobState state, const std::string& note) {
+void Reference::end(Job& job, JobState state, const std::string& note, const std::string& worker) {
   const Duration keep = job.keep.value_or(queue_of(job.queue).policy.keep);
   job.state = state;
   job.place = draw();
@@ -215,7 +233,7 @@ void Reference::end(Job& job, JobState state, const std::string& note) {
   job.waits_for.clear();
   job.progress_percent = 0;
   job.progress_note.clear();
-  note_event(job, "", note);
+  note_event(job, worker, note);
   release_key(job);
   ended_.push_back({job.id, state == JobState::succeeded});
 }
@@ -241,7 +259,7 @@ void Reference::die(Job& job, const std::string& reason, bool is_error) {
 
 void Reference::retry_or_die(Job& job, const std::string& error, std::optional<Duration> after) {
   const model::QueuePolicy& policy = queue_of(job.queue).policy;
-  if (job.attempt >= job.max_attempts.value_or(policy.max_attempts)) return die(job, error);
+  if (is_last_attempt(job)) return die(job, error);
   const model::Backoff& backoff = job.backoff ? *job.backoff : policy.backoff;
   job.due = now_.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
   job.state = JobState::retry;
@@ -318,29 +336,16 @@ void Reference::remove(model::JobId id) {
 
 // -- Deliveries. ---------------------------------------------------------------------------------
 
-/// Leases what there is and answers the pull; false if there is nothing.
-bool Reference::deliver(const Pull& pull) {
+/// Hands out what there is, at most `count` jobs, and answers the pull; false if there is nothing.
+bool Reference::deliver(const Pull& pull, std::uint64_t count) {
   auto delivered = std::make_unique<model::Delivered>();
   for (const std::string& name : pull.queues) {
     Queue& queue = queue_of(name);
-    while (!queue.policy.paused && delivered->jobs.size() < pull.count) {
+    while (!queue.policy.paused && delivered->jobs.size() < count) {
       Job* job = next_to_run(name);
       if (job == nullptr) break;
-      ++job->attempt;
-      job->state = JobState::leased;
-      job->place = (epoch_ << 40) | next_token_++;
-      const Duration timeout = job->timeout.value_or(queue.policy.timeout);
-      job->due = now_.time + pull.lease.value_or(timeout);
-      job->was_late = false;
-      job->worker = pull.worker;
-      note_event(*job, pull.worker, "");
       ++queue.pulled;
-      model::Delivery each;
-      each.id = job->id;
-      each.token = model::LeaseToken(job->place);
-      each.attempt = job->attempt;
-      each.deadline = job->due;
-      delivered->jobs.push_back(each);
+      delivered->jobs.push_back(hand_out(*job, pull));
     }
   }
   if (delivered->jobs.empty()) return false;
@@ -348,20 +353,54 @@ bool Reference::deliver(const Pull& pull) {
   return true;
 }
 
-/// Queue by queue, in the order in which they got something; in each the pulls as they came.
+model::Delivery Reference::hand_out(Job& job, const Pull& pull) {
+  Queue& queue = queue_of(job.queue);
+  ++job.attempt;
+  model::Delivery delivery;
+  delivery.id = job.id;
+  delivery.attempt = job.attempt;
+  if (pull.duty == model::Duty::none) {
+    ++queue.succeeded;
+    delivery.deadline = job.due;
+    end(job, JobState::succeeded, "", pull.worker);
+    return delivery;
+  }
+  job.state = JobState::leased;
+  job.place = (epoch_ << 40) | next_token_++;
+  job.due = never;
+  if (pull.duty == model::Duty::lease) {
+    job.due = now_.time + pull.lease.value_or(job.timeout.value_or(queue.policy.timeout));
+  }
+  job.is_wall_timed = false;
+  job.was_late = false;
+  job.worker = pull.worker;
+  note_event(job, pull.worker, "");
+  delivery.token = model::LeaseToken(job.place);
+  delivery.deadline = job.due;
+  return delivery;
+}
+
+/// Queue by queue, in the order in which they got something; in each the pulls of the highest rank
+/// first, then as they came. The first of many does not take what is enough for all.
 void Reference::dispatch(Now now, Position frame) {
   begin(now, frame);
   serve_waiting();
 }
 
 void Reference::serve_waiting() {
-  for (const std::string& name : std::exchange(signalled_, {})) {
+  while (!signalled_.empty()) {
+    const std::string name = signalled_.front();
     while (has_line(name)) {
       const auto first = first_waiting(name);
       const Pull pull = *first;
+      const std::uint64_t ready =
+          count(name, [](const Job& job) { return job.state == JobState::ready; });
+      const std::uint64_t share = ready / info(queue_of(name)).waiting_pulls;
       pulls_.erase(first);
-      deliver(pull);
+      deliver(pull, std::clamp<std::uint64_t>(share, 1, pull.count));
+      settle();
     }
+    std::erase(signalled_, name);
   }
 }
 
@@ -423,9 +462,7 @@ void Reference::fire(Job& job) {
       return end(job, JobState::expired, some_text);
     case JobState::leased: {
       ++expired_leases_;
-      const std::uint32_t limit =
-          job.max_attempts.value_or(queue_of(job.queue).policy.max_attempts);
-      if (job.attempt >= limit) return die(job, some_text);
+      if (is_last_attempt(job)) return die(job, some_text);
       return go_ready(job, job.id.value, some_text);
     }
     case JobState::succeeded:
@@ -509,7 +546,7 @@ Duration Reference::until_next(Now now) const {
 }
 
 void Reference::reply(model::Ticket ticket, model::Answer answer) {
-  replies.push_back({ticket, std::move(answer), Position()});
+  replies.push_back({ticket, std::move(answer), frame_});
 }
 
 void Reference::refuse(model::Ticket ticket, ErrorCode code) {

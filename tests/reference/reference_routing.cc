@@ -238,9 +238,12 @@ void Reference::handle(const model::Publish& publish) {
     if (const auto why = refusal(push)) return refuse(*why);
   }
   model::Routed routed;
+  bool is_promise = false;
   for (const std::string& queue : queues) {
     push.queue = queue;
-    const model::JobId id = put(push).id;
+    const model::Pushed pushed = put(push);
+    const model::JobId id = pushed.id;
+    is_promise = is_promise || !is_transient(pushed);
     if (routed.first.value == 0) {
       routed.first = id;
       continue;
@@ -249,6 +252,7 @@ void Reference::handle(const model::Publish& publish) {
     routed.others->push_back(id);
   }
   reply(std::move(routed));
+  if (!is_promise) replies.back().needs = Position();
 }
 
 std::uint64_t Reference::record_bytes_beside_jobs() const {

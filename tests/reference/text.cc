@@ -54,7 +54,7 @@ std::string line(const model::Push& push) {
   }
   for (const model::Dependency& each : options.after)
     line.add(each.any_outcome ? "after_any" : "after", each.id);
-  return line.line();
+  return line.line() + (options.is_transient ? " transient" : "");
 }
 
 std::string line(const model::Publish& publish) {
@@ -101,6 +101,8 @@ std::string line(const model::Pull& pull) {
   for (const ByteView queue : *pull.queues)
     line.add("queue", queue);
   line.add("count", std::uint64_t{pull.count}).add("wait", pull.wait).add("lease", pull.lease);
+  if (pull.duty != model::Duty::lease) line.add("duty", static_cast<std::uint64_t>(pull.duty));
+  if (pull.rank != 0) line.add("rank", static_cast<std::uint64_t>(pull.rank + 10));
   return line.add("worker", pull.worker).line();
 }
 
@@ -118,7 +120,11 @@ std::string line(const model::Fail& failed) {
 }
 
 std::string line(const model::Release& release) {
-  return Line("release").add("id", release.id).add("delay", release.delay).line();
+  return Line("release")
+      .add("id", release.id)
+      .add("delay", release.delay)
+      .add("counts", std::uint64_t{release.counts})
+      .line();
 }
 
 std::string line(const model::Extend& extend) {
@@ -162,6 +168,24 @@ std::string line(const model::SetQueue& set) {
   return line.add("dead_letter", change.dead_letter).line();
 }
 
+std::string line(const model::DeclareQueue& declare) {
+  const model::QueuePolicy& as = *declare.as;
+  return Line("declare " + std::string(declare.queue))
+             .add("arguments", as.arguments)
+             .add("attempts", std::uint64_t{as.max_attempts})
+             .add("keep", as.keep)
+             .add("priority_max", std::uint64_t{as.priority_max})
+             .add("ttl_max", as.ttl_max)
+             .add("max_length", as.max_length)
+             .add("max_bytes", as.max_bytes)
+             .add("overflow", static_cast<std::uint64_t>(as.overflow))
+             .add("dead_letter", as.dead_letter)
+             .line() +
+         (as.is_durable ? "" : " transient") + (as.is_auto_delete ? " auto-delete" : "") +
+         (as.is_ttl_for_started ? " ttl-for-started" : "") +
+         (as.is_length_of_ready ? " length-of-ready" : "");
+}
+
 std::string line(const model::PauseQueue& pause) {
   return (pause.paused ? "pause " : "resume ") + std::string(pause.queue);
 }
@@ -175,11 +199,12 @@ std::string line(const model::ListQueues&) {
 }
 
 std::string line(const model::PurgeQueue& purge) {
-  return "purge " + std::string(purge.queue);
+  return "purge " + std::string(purge.queue) + (purge.ready_only ? " ready" : "");
 }
 
 std::string line(const model::DeleteQueue& gone) {
-  return "delete " + std::string(gone.queue) + (gone.force ? " force" : "");
+  return "delete " + std::string(gone.queue) + (gone.force ? " force" : "") +
+         (gone.if_empty ? " if empty" : "");
 }
 
 std::string line(const model::RedriveDead& drive) {

@@ -32,6 +32,8 @@ struct Job {
   std::optional<WallTime> at;
   std::string unique_key;
   std::vector<model::Dependency> waits_for;
+  bool is_transient = false;
+  std::uint64_t counted_bytes = 0;  ///< For max_bytes, if its queue had one.
   Time created;
   // What became of it.
   model::JobState state = model::JobState::ready;

@@ -2,6 +2,7 @@
 #include "gateway/native/arguments.h"
 
 #include "gateway/text.h"
+#include "model/header_names.h"
 
 #include <fmt/format.h>
 
@@ -200,6 +201,9 @@ class OptionReader {
 
   Result<void> read_header(ByteView key, ByteView value) {
     if (key.empty()) return bad_argument("HEADER", key, "a key that is not empty");
+    if (model::is_reserved_header(key)) {
+      return bad_argument("HEADER", key, "a key that does not begin with a colon");
+    }
     if (options_.headers.size() == model::headers_max) {
       return fail(
           ErrorCode::too_big,

@@ -154,10 +154,11 @@ struct Bad {
 TEST(Commands, BadArgumentsNameFieldValueAndLimit) {
   const Bad cases[] = {
       {"PUSH q t", "-ARG wrong number of arguments for 'PUSH'; usage: PUSH queue type payload"},
-      {"PUSH 'a b' t p", "-ARG \"a b\" is not a queue's name; allowed: 1 to 255 of"},
+      {R"(PUSH "a\x1b" t p)", R"(-ARG "a\x1b" is not a queue's name; allowed: 1 to 255)"},
       {"PUSH q '' p", "-ARG type is \"\"; allowed: 1 to 255 bytes"},
       {"PUSH q t p FOO 1", "-ARG PUSH: unknown option \"FOO\"; allowed: DELAY AT PRIORITY"},
       {"PUSH q t p DELAY", "-ARG PUSH: DELAY needs a value"},
+      {"PUSH q t p HEADER :key a", "-ARG HEADER is \":key\"; allowed: a key that does not"},
       {"PUSH q t p HEADER a", "-ARG PUSH: HEADER needs a key and a value"},
       {"PUSH q t p DELAY soon", "-ARG DELAY is \"soon\"; allowed: a duration like 1500 (ms)"},
       {"PUSH q t p PRIORITY 256", "-ARG PRIORITY is \"256\"; allowed: a number from 0 to 255"},

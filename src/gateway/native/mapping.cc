@@ -5,6 +5,7 @@
 #include "gateway/native/arguments.h"
 #include "gateway/native/routing.h"
 #include "gateway/text.h"
+#include "model/names.h"
 
 #include <fmt/format.h>
 
@@ -431,7 +432,7 @@ Result<void> Mapping::jobs(const Arguments& arguments, engine::RequestBatch& bat
 }
 
 Result<void> Mapping::check_queue(ByteView name) {
-  if (!gateway::is_queue_name(name)) return tl::unexpected<Error>(gateway::bad_queue_name(name));
+  if (!model::is_name(name)) return tl::unexpected<Error>(gateway::bad_queue_name(name));
   good_queue_ = name;
   return {};
 }

@@ -113,6 +113,11 @@ void render_history(Writer& out,
   }
 }
 
+/// 0: no limit.
+std::uint64_t shown_attempts(std::uint32_t max) {
+  return max == model::attempts_unlimited ? 0 : max;
+}
+
 enum class Detail : std::uint8_t { full, listed };
 
 /// How many fields render_job() writes.
@@ -141,7 +146,7 @@ void render_job(Writer& out, const model::JobInfo& job, const Calendar& calendar
   put(out, field<"state">, model::name(job.state));
   put(out, field<"priority">, std::uint64_t{job.priority});
   put(out, field<"attempt">, std::uint64_t{job.attempt});
-  put(out, field<"max_attempts">, std::uint64_t{job.max_attempts});
+  put(out, field<"max_attempts">, shown_attempts(job.max_attempts));
   put(out, field<"created">, static_cast<std::uint64_t>(calendar.unix_ms(job.created)));
   if (job.due) put(out, field<"due">, static_cast<std::uint64_t>(calendar.unix_ms(*job.due)));
   if (job.at) {
@@ -186,7 +191,7 @@ void render_queue(Writer& out, const model::QueueInfo& queue) {
   }
   put(out, field<"priority">, std::uint64_t{policy.priority});
   put(out, field<"delay">, policy.delay);
-  put(out, field<"max_attempts">, std::uint64_t{policy.max_attempts});
+  put(out, field<"max_attempts">, shown_attempts(policy.max_attempts));
   put(out, field<"backoff">, gateway::format_backoff(policy.backoff));
   put(out, field<"timeout">, policy.timeout);
   put(out, field<"ttl">, policy.ttl);
