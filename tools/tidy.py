@@ -35,7 +35,7 @@ LAYERS = {
 }
 # Where a layer may see only a part of another one.
 NARROW = {
-    ("client", "gateway"): {"gateway/native/conversation.h"},  # the embedded client speaks to the engine with it
+    ("client", "gateway"): {"gateway/dialog.h", "gateway/native/conversation.h"},  # the embedded client speaks to the engine with it
     ("server", "core"): {"core/facts.h"},  # `sluice check` reads facts without building a state from them
 }
 # Beyond a layer's CMake dependencies: what comes along with them and may be named too.

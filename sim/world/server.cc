@@ -361,7 +361,7 @@ void Server::hand_over(std::vector<Said> said) {
     }
     std::vector<model::Release> leases;
     for (const engine::SessionReply& reply : each.replies)
-      native::collect_leases(reply.answer, leases);
+      gateway::collect_leases(reply.answer, leases);
     release(leases);
   }
 }

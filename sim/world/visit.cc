@@ -39,7 +39,7 @@ void Visit::take_replies(std::vector<engine::SessionReply> replies) {
   if (is_closed_) {
     std::vector<model::Release> leases;
     for (const engine::SessionReply& reply : replies)
-      native::collect_leases(reply.answer, leases);
+      gateway::collect_leases(reply.answer, leases);
     return server_.release(leases);
   }
   conversation_.answer(std::move(replies));

@@ -1,4 +1,4 @@
-// Visit: one client's connection on the server's side. What gateway/native/session.h does with a
+// Visit: one client's connection on the server's side. What gateway/session.h does with a
 // socket, over a simulated connection and the same Conversation.
 #pragma once
 

@@ -198,7 +198,7 @@ void EmbeddedLink::answered(std::uint64_t conversation, std::vector<engine::Sess
   if (!is_current(conversation)) {  // Of a conversation that was dropped meanwhile.
     std::vector<model::Release> leases;
     for (const engine::SessionReply& reply : replies)
-      native::collect_leases(reply.answer, leases);
+      gateway::collect_leases(reply.answer, leases);
     process_->release(leases);
     return;
   }

@@ -11,7 +11,7 @@
 // Requests of one session are applied in the order submitted. Replies carry the request's sequence
 // number and may come in another order: a PULL or AWAIT that waits is answered later, and a reply
 // that depends on nothing unsynced may overtake one that waits for the disk. A gateway whose
-// protocol has ordered replies puts them in order (gateway/native/session.h).
+// protocol has ordered replies puts them in order (gateway/native/conversation.h).
 #pragma once
 
 #include "base/bytes.h"

@@ -33,9 +33,9 @@ bool can_wait(const model::Command& command) {
 
 }  // namespace
 
-Conversation::Conversation(const engine::Port& port,
+Conversation::Conversation(engine::Port& port,
                            const Facts& facts,
-                           const GatewayCounters* counters,
+                           const gateway::Counters* counters,
                            ConversationOptions options)
     : port_(port),
       facts_(facts),
@@ -226,7 +226,7 @@ void Conversation::abandon() {
 }
 
 void Conversation::lose(const model::Answer& answer) {
-  collect_leases(answer, lost_leases_);
+  gateway::collect_leases(answer, lost_leases_);
 }
 
 void Conversation::forget_wait(engine::Sequence sequence) {
@@ -255,12 +255,15 @@ const Calendar& Conversation::calendar() {
   return *calendar_;
 }
 
-void collect_leases(const model::Answer& answer, std::vector<model::Release>& leases) {
-  const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&answer);
-  if (delivered == nullptr) return;
-  for (const model::Delivery& job : (*delivered)->jobs) {
-    leases.push_back({job.id, job.token, Duration(0)});
+std::vector<gateway::Chore> Conversation::take_chores() {
+  std::vector<gateway::Chore> chores;
+  for (BackupOrder& order : take_backups()) {
+    chores.emplace_back([this, &port = port_, order = std::move(order)] {
+      Result<engine::BackupDone> done = port.backup(order.directory);
+      return [this, order, done = std::move(done)] { answer_backup(order, done); };
+    });
   }
+  return chores;
 }
 
 }  // namespace sluice::native

@@ -18,6 +18,8 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "engine/port.h"
+#include "gateway/counters.h"
+#include "gateway/dialog.h"
 #include "gateway/native/facts.h"
 #include "gateway/native/mapping.h"
 #include "gateway/native/rendering.h"
@@ -50,73 +52,67 @@ struct BackupOrder {
 };
 
 /// Not thread-safe.
-class Conversation {
+class Conversation final : public gateway::Dialog {
  public:
   /// `port`, `facts` and `counters` (may be null) outlive the conversation. Of the port only
   /// counters() and now() are used: submitting is the caller's part.
-  Conversation(const engine::Port& port,
+  Conversation(engine::Port& port,
                const Facts& facts,
-               const GatewayCounters* counters,
+               const gateway::Counters* counters,
                ConversationOptions options);
 
-  /// What was received and not yet understood. Append to it, then call consume(). It is another
-  /// memory block after each consume().
-  Buffer& input() { return input_; }
+  Buffer& input() override { return input_; }
 
   /// How many bytes must be added to input() before consume() can do more; a hint for reading.
   std::size_t needed() const { return parser_.needed(); }
 
-  /// Takes every complete command out of the input: local ones are answered, the others returned
-  /// with the bytes that they view. Stops early when is_full().
-  engine::RequestBatch consume();
+  engine::RequestBatch consume() override;
 
   /// Renders what is next in order into output(), holds the rest.
   void answer(std::vector<engine::SessionReply> replies);
-  /// The same from replies[from] on, until unsent_bytes() has grown by more than `bytes`; returns
-  /// the index of the first reply that is left.
   std::size_t answer_some(std::vector<engine::SessionReply>& replies,
                           std::size_t from,
-                          std::size_t bytes);
+                          std::size_t bytes) override;
 
   std::vector<BackupOrder> take_backups() { return std::exchange(backups_, {}); }
 
   void answer_backup(const BackupOrder& order, const Result<engine::BackupDone>& done);
+  std::vector<gateway::Chore> take_chores() override;
 
-  /// What to send; the caller clears or swaps it.
-  Buffer& output() { return output_; }
+  Buffer& output() override { return output_; }
 
-  /// Bytes that wait in output() or, in memory, for their turn.
-  std::size_t unsent_bytes() const { return output_.size() + held_bytes_; }
+  std::size_t unsent_bytes() const override { return output_.size() + held_bytes_; }
 
-  /// Memory of its buffers.
-  std::size_t buffered_bytes() const {
+  std::size_t buffered_bytes() const override {
     return input_.capacity() + output_.capacity() + held_bytes_;
   }
 
   /// Requests whose reply is not in output() yet.
-  std::size_t outstanding() const { return next_sequence_ - next_reply_; }
+  std::size_t outstanding() const override { return next_sequence_ - next_reply_; }
 
   bool is_full() const { return outstanding() >= options_.outstanding_max; }
 
   /// The client said QUIT or lost the framing: nothing more is read. Close once all is answered
   /// and sent.
-  bool is_over() const { return is_over_; }
+  bool is_over() const override { return is_over_; }
 
   /// Whether everything that is still unanswered is a PULL or AWAIT that waits.
-  bool has_only_waits() const { return unanswered_ == waiting_.size(); }
+  bool has_only_waits() const override { return unanswered_ == waiting_.size(); }
 
   /// Answers them with nil, for a server that stops. Requires has_only_waits(). Leases that still
   /// come for them are in take_lost_leases().
-  void end_waits();
+  void end_waits() override;
 
   /// The client is gone: leases in replies that were held for their turn are lost too.
-  void abandon();
+  void abandon() override;
 
   /// Leases of jobs that the client was never told of: to be released.
-  std::vector<model::Release> take_lost_leases() { return std::exchange(lost_leases_, {}); }
+  std::vector<model::Release> take_lost_leases() override {
+    return std::exchange(lost_leases_, {});
+  }
 
   /// Whether the client has sent a complete command yet.
-  bool has_spoken() const { return has_spoken_; }
+  bool has_spoken() const override { return has_spoken_; }
 
  private:
   /// A reply that is there before its turn; or the place of one that is not.
@@ -160,9 +156,9 @@ class Conversation {
   void forget_wait(engine::Sequence sequence);
   const Calendar& calendar();
 
-  const engine::Port& port_;
+  engine::Port& port_;
   const Facts& facts_;
-  const GatewayCounters* counters_;
+  const gateway::Counters* counters_;
   ConversationOptions options_;
   resp::CommandParser parser_;
   Mapping mapping_;
@@ -188,8 +184,5 @@ class Conversation {
   bool is_over_ = false;
   bool has_spoken_ = false;
 };
-
-/// The leases in answers that nobody will read: each is to be released.
-void collect_leases(const model::Answer& answer, std::vector<model::Release>& leases);
 
 }  // namespace sluice::native

@@ -35,7 +35,7 @@ void server_section(std::string& text, const InfoSources& from) {
 
 void clients_section(std::string& text, const InfoSources& from) {
   if (from.gateway == nullptr) return;
-  const GatewayCounters& gateway = *from.gateway;
+  const gateway::Counters& gateway = *from.gateway;
   fmt::format_to(Out(text),
                  "connected_clients:{}\r\ntotal_connections_received:{}\r\n"
                  "rejected_connections:{}\r\ntotal_net_input_bytes:{}\r\n"

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "engine/port.h"
+#include "gateway/counters.h"
 #include "gateway/native/facts.h"
 #include "model/reply.h"
 
@@ -14,7 +15,7 @@ namespace sluice::native {
 struct InfoSources {
   const model::Stats& stats;
   const engine::Counters& engine;
-  const GatewayCounters* gateway;  ///< Null: in the process of the client, without sockets.
+  const gateway::Counters* gateway;  ///< Null: in the process of the client, without sockets.
   const Facts& facts;
   Time now;
 };

@@ -212,7 +212,7 @@ TEST(NativeGateway, ASlowClientIsClosed) {
   for (int i = 0; i < 100; ++i)
     many += "JOB 1\r\n";
   client.send(many);  // 25 MB of replies, and it reads none.
-  const GatewayCounters& counters = world.gateway.counters();
+  const gateway::Counters& counters = world.gateway.counters();
   EXPECT_TRUE(comes_true([&] { return counters.slow_clients_closed_total.load() == 1; }));
   EXPECT_TRUE(comes_true([&] { return counters.connections.load() == 0; }));
   world.gateway.stop(Duration(0));
@@ -223,7 +223,7 @@ TEST(NativeGateway, TheConnectionThatHoldsMostIsClosedWhenAllHoldTooMuch) {
   GatewayOptions options;
   options.buffers_bytes_max = 4u << 20;
   World world(obliging, std::move(options));
-  const GatewayCounters& counters = world.gateway.counters();
+  const gateway::Counters& counters = world.gateway.counters();
   TestClient modest(world.gateway.port());
   TestClient greedy(world.gateway.port());
   const std::string begun = "*4\r\n$4\r\nPUSH\r\n$1\r\nq\r\n$1\r\nt\r\n";

@@ -50,7 +50,7 @@ class Talk {
 
   FakePort port;
   Facts facts;
-  GatewayCounters counters;
+  gateway::Counters counters;
   Conversation conversation;
   std::vector<engine::RequestBatch> batches;
   std::vector<engine::Sequence> sequences;

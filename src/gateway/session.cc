@@ -1,5 +1,5 @@
 // Sessions and their threads: see session.h.
-#include "gateway/native/session.h"
+#include "gateway/session.h"
 
 #include "base/check.h"
 
@@ -14,7 +14,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-namespace sluice::native {
+namespace sluice::gateway {
 namespace {
 
 namespace asio = boost::asio;
@@ -48,14 +48,6 @@ void set_options(tcp::socket& socket) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
-ConversationOptions conversation_options(const GatewayOptions& options, std::uint64_t client_id) {
-  ConversationOptions conversation;
-  conversation.limits = options.limits;
-  conversation.outstanding_max = options.outstanding_max;
-  conversation.client_id = client_id;
-  return conversation;
-}
-
 /// Submits for others and reads no replies.
 class Janitor final : public engine::Session {
  public:
@@ -64,13 +56,10 @@ class Janitor final : public engine::Session {
 
 }  // namespace
 
-Shared::Shared(engine::Port& engine, GatewayOptions gateway_options)
+Shared::Shared(engine::Port& engine, SessionOptions session_options)
     : port(engine),
-      options(std::move(gateway_options)),
-      facts(options.facts),
-      janitor_(engine.attach(std::make_shared<Janitor>())) {
-  facts.started = engine.now().time;
-}
+      options(std::move(session_options)),
+      janitor_(engine.attach(std::make_shared<Janitor>())) {}
 
 void Shared::log(const std::string& line) const {
   if (options.on_event) options.on_event(line);
@@ -223,14 +212,14 @@ void IoThread::give_memory_back() {
   left_before_ = left_;
 }
 
-Session::Session(Shared& shared, IoThread& thread, tcp::socket socket, std::uint64_t client_id)
+Session::Session(Shared& shared,
+                 IoThread& thread,
+                 tcp::socket socket,
+                 std::unique_ptr<Dialog> dialog)
     : shared_(shared),
       thread_(thread),
       socket_(std::move(socket)),
-      conversation_(shared.port,
-                    shared.facts,
-                    &shared.counters,
-                    conversation_options(shared.options, client_id)),
+      dialog_(std::move(dialog)),
       read_bytes_(read_bytes_min) {}
 
 void Session::start() {
@@ -254,10 +243,10 @@ void Session::take_replies(std::vector<engine::SessionReply> replies) {
     // One reply may be larger than the limit; but then nothing more until it is fetched.
     if (unsent_bytes() > shared_.options.output_bytes_max) close_slow();
     if (is_closed_) break;
-    at = conversation_.answer_some(replies, at, unsent_bytes_high);
+    at = dialog_->answer_some(replies, at, unsent_bytes_high);
     if (at < replies.size()) flush();
   }
-  std::vector<model::Release> leases = conversation_.take_lost_leases();
+  std::vector<model::Release> leases = dialog_->take_lost_leases();
   for (; at < replies.size(); ++at)
     collect_leases(replies[at].answer, leases);
   shared_.release(leases);
@@ -265,6 +254,7 @@ void Session::take_replies(std::vector<engine::SessionReply> replies) {
 
 void Session::go_on() {
   if (is_closed_) return;
+  submit(dialog_->take_requests());
   flush();
   if (is_closed_ || !is_paused_ || !may_read()) return;
   consume();  // What was received before the pause.
@@ -284,10 +274,10 @@ void Session::close() {
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
   if (is_attached_) shared_.port.detach(id_);
-  conversation_.abandon();
-  shared_.release(conversation_.take_lost_leases());
-  conversation_.input() = Buffer();
-  conversation_.output() = Buffer();
+  dialog_->abandon();
+  shared_.release(dialog_->take_lost_leases());
+  dialog_->input() = Buffer();
+  dialog_->output() = Buffer();
   writing_ = Buffer();
   written_ = 0;
   count_buffers();
@@ -314,7 +304,7 @@ void Session::close_greedy() {
 }
 
 std::size_t Session::buffered_bytes() const {
-  return conversation_.buffered_bytes() + writing_.capacity();
+  return dialog_->buffered_bytes() + writing_.capacity();
 }
 
 void Session::count_buffers() {
@@ -328,10 +318,14 @@ void Session::count_buffers() {
 void Session::sweep() {
   if (is_closed_) return;
   if (writing_.empty() && writing_.capacity() > resting_bytes_max) writing_ = Buffer();
-  Buffer& output = conversation_.output();
+  Buffer& output = dialog_->output();
   if (output.empty() && output.capacity() > resting_bytes_max) output = Buffer();
+  if (!dialog_->tick()) return close();
+  submit(dialog_->take_requests());
+  flush();
+  if (is_closed_) return;
   const Duration silence_max = shared_.options.silence_max;
-  if (conversation_.has_spoken() || silence_max.count() == 0) return;
+  if (dialog_->has_spoken() || silence_max.count() == 0) return;
   if (std::chrono::seconds(++silent_seconds_) <= silence_max) return;
   shared_.counters.silent_clients_closed_total.fetch_add(1, std::memory_order_relaxed);
   close();
@@ -340,7 +334,7 @@ void Session::sweep() {
 void Session::wait_readable() {
   if (waits_readable_) return;
   waits_readable_ = true;
-  if (conversation_.input().empty()) conversation_.input() = Buffer();
+  if (dialog_->input().empty()) dialog_->input() = Buffer();
   count_buffers();
   socket_.async_wait(tcp::socket::wait_read,
                      [self = shared_from_this()](const error_code& problem) {
@@ -366,7 +360,7 @@ void Session::wait_writable() {
 /// Reads once, so that other connections of the thread get their turn.
 void Session::read() {
   if (waits_readable_ || !may_read()) return;
-  Buffer& input = conversation_.input();
+  Buffer& input = dialog_->input();
   const std::size_t before = input.size();
   // The buffer doubles with what has really come, whatever length was announced.
   const std::size_t free = input.capacity() - before;
@@ -398,24 +392,26 @@ void Session::read() {
 }
 
 void Session::consume() {
-  engine::RequestBatch batch = conversation_.consume();
-  if (!batch.requests.empty()) {
-    batch.charge = Charge(shared_.submitted_bytes, batch.bytes.capacity());
-    shared_.port.submit(id_, std::move(batch));
-  }
-  start_backups();
+  submit(dialog_->consume());
+  start_chores();
   flush();
+}
+
+void Session::submit(engine::RequestBatch batch) {
+  if (batch.requests.empty()) return;
+  batch.charge = Charge(shared_.submitted_bytes, batch.bytes.capacity());
+  shared_.port.submit(id_, std::move(batch));
 }
 
 /// Whether to go on reading; pauses when too much is outstanding or unsent, and goes on when half
 /// is done. It is asked again at each reply; so what has none to expect is not paused for others.
 bool Session::may_read() {
-  if (is_draining_ || conversation_.is_over()) return false;
+  if (is_draining_ || dialog_->is_over()) return false;
   const std::size_t outstanding_max = shared_.options.outstanding_max;
   const bool is_engine_behind = shared_.submitted_bytes->load() > submitted_bytes_high;
   const bool has_room =
-      unsent_bytes() <= unsent_bytes_high && (!is_engine_behind || conversation_.has_only_waits());
-  const std::size_t outstanding = conversation_.outstanding();
+      unsent_bytes() <= unsent_bytes_high && (!is_engine_behind || dialog_->has_only_waits());
+  const std::size_t outstanding = dialog_->outstanding();
   is_paused_ = !has_room ||
                (is_paused_ ? outstanding > outstanding_max / 2 : outstanding >= outstanding_max);
   return !is_paused_;
@@ -434,8 +430,8 @@ void Session::send() {
     if (written_ == writing_.size()) {
       writing_.clear();
       written_ = 0;
-      if (conversation_.output().empty()) return;
-      writing_.swap(conversation_.output());
+      if (dialog_->output().empty()) return;
+      writing_.swap(dialog_->output());
     }
     error_code problem;
     const std::size_t sent = socket_.write_some(
@@ -452,21 +448,21 @@ void Session::send() {
 
 /// The end of a connection that is not read any more.
 void Session::end_if_done() {
-  if (!is_draining_ && !conversation_.is_over()) return;
-  if (conversation_.outstanding() > 0 && conversation_.has_only_waits()) {
-    conversation_.end_waits();
+  if (!is_draining_ && !dialog_->is_over()) return;
+  if (dialog_->outstanding() > 0 && dialog_->has_only_waits()) {
+    dialog_->end_waits();
+    submit(dialog_->take_requests());
     return flush();
   }
-  if (conversation_.outstanding() == 0 && unsent_bytes() == 0) close();
+  if (dialog_->outstanding() == 0 && unsent_bytes() == 0) close();
 }
 
-void Session::start_backups() {
-  for (BackupOrder& order : conversation_.take_backups()) {
-    asio::post(shared_.blocking, [self = shared_from_this(), order = std::move(order)]() mutable {
-      Result<engine::BackupDone> done = self->shared_.port.backup(order.directory);
-      asio::post(self->thread_.context(), [self, order = std::move(order), done = std::move(done)] {
+void Session::start_chores() {
+  for (Chore& chore : dialog_->take_chores()) {
+    asio::post(shared_.blocking, [self = shared_from_this(), chore = std::move(chore)] {
+      asio::post(self->thread_.context(), [self, finish = chore()] {
         if (self->is_closed_) return;
-        self->conversation_.answer_backup(order, done);
+        finish();
         self->go_on();
       });
     });
@@ -474,7 +470,7 @@ void Session::start_backups() {
 }
 
 std::size_t Session::unsent_bytes() const {
-  return conversation_.unsent_bytes() + writing_.size() - written_;
+  return dialog_->unsent_bytes() + writing_.size() - written_;
 }
 
-}  // namespace sluice::native
+}  // namespace sluice::gateway

@@ -1,17 +1,17 @@
-// Session: one connection, between its socket, its Conversation and the engine's port. IoThread: a
-// thread with its io_context and the connections that live on it. Internal to the gateway.
+// Session: one connection, between its socket, its Dialog and the engine's port. IoThread: a thread
+// with its io_context and the connections that live on it. Whatever the protocol is.
 //
 // Callbacks, not coroutines: what a connection waits for (bytes, room to write, replies, the end of
 // the server) are four independent events on one state, and each reads or writes what it can
 // without blocking. A connection that waits holds no buffer for reading.
 //
-//   socket readable ─► read ─► Conversation::consume ─► Port::submit
-//   engine's thread ─► on_replies ─► IoThread's inbox ─► Conversation::answer ─► one write
+//   socket readable ─► read ─► Dialog::consume ─► Port::submit
+//   engine's thread ─► on_replies ─► IoThread's inbox ─► Dialog::answer_some ─► one write
 #pragma once
 
 #include "engine/port.h"
-#include "gateway/native/conversation.h"
-#include "gateway/native/gateway.h"
+#include "gateway/counters.h"
+#include "gateway/dialog.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,12 +29,32 @@
 #include <utility>
 #include <vector>
 
-namespace sluice::native {
+namespace sluice::gateway {
+
+/// Limits of a gateway, and what it says.
+struct SessionOptions {
+  /// Threads that read, parse and write. 1 … 64.
+  std::size_t io_threads = 1;
+  /// Open connections; further ones are told `full` and closed.
+  std::size_t connections_max = 10'000;
+  std::string full;
+  /// Requests of one connection without a reply, beyond which it is not read until half are done.
+  std::size_t outstanding_max = 10'000;
+  /// Replies that wait for one client; when it has not taken so much and more comes, it is closed.
+  std::size_t output_bytes_max = 64u << 20;
+  /// What all connections together have received and not handed on, or not sent yet; beyond, the
+  /// one that holds most is closed.
+  std::size_t buffers_bytes_max = 1u << 30;
+  /// A connection that has not said who it is after this long is closed; 0: never.
+  Duration silence_max = std::chrono::seconds(60);
+  /// One line of key=value text about something worth a log entry. Any thread of the gateway.
+  std::function<void(const std::string&)> on_event;
+};
 
 /// What all sessions of a gateway share. Any thread.
 class Shared {
  public:
-  Shared(engine::Port& engine, GatewayOptions gateway_options);
+  Shared(engine::Port& engine, SessionOptions session_options);
 
   void log(const std::string& line) const;
   /// Gives leases back that no client was told of.
@@ -41,9 +62,8 @@ class Shared {
   void close_janitor();
 
   engine::Port& port;
-  const GatewayOptions options;
-  Facts facts;
-  GatewayCounters counters;
+  const SessionOptions options;
+  Counters counters;
   /// Of requests that are submitted and not applied yet.
   const std::shared_ptr<HeldBytes> submitted_bytes = std::make_shared<HeldBytes>(0);
   boost::asio::thread_pool blocking{1};  ///< Backups.
@@ -115,7 +135,7 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   Session(Shared& shared,
           IoThread& thread,
           boost::asio::ip::tcp::socket socket,
-          std::uint64_t client_id);
+          std::unique_ptr<Dialog> dialog);
 
   // All but on_replies() on the session's thread.
   void start();
@@ -143,16 +163,17 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   void flush();
   void send();
   void end_if_done();
-  void start_backups();
+  void submit(engine::RequestBatch batch);
+  void start_chores();
   std::size_t unsent_bytes() const;
   void close_slow();
 
   Shared& shared_;
   IoThread& thread_;
   boost::asio::ip::tcp::socket socket_;
-  Conversation conversation_;
+  const std::unique_ptr<Dialog> dialog_;
   engine::SessionId id_;
-  Buffer writing_;           ///< Taken from the conversation's output.
+  Buffer writing_;           ///< Taken from the dialog's output.
   std::size_t written_ = 0;  ///< How much of it is sent.
   std::size_t read_bytes_;   ///< Room for the next read.
   std::uint32_t silent_seconds_ = 0;
@@ -165,4 +186,4 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   bool waits_writable_ = false;
 };
 
-}  // namespace sluice::native
+}  // namespace sluice::gateway
