@@ -127,7 +127,7 @@ class Sluice(Server):
 
     def command(self):
         return [self.binary, "serve", "--data", self.folder / "data", "--resp", f"127.0.0.1:{self.port}",
-                "--sync", self.sync]
+                "--sync", self.sync, "--amqp", "off"]
 
     def load_command(self, mode, options):
         words = [word for key, value in options.items() for word in (f"--{key}", value)]

@@ -155,7 +155,9 @@ class Server:
     def spawn(self):
         """Starts the process without waiting for it to listen."""
         command = [str(BINARY), "serve", "--data", str(self.directory / "data"), "--resp", "127.0.0.1:0"]
-        self.lines, self.port, self.listening = [], None, threading.Event()
+        if "--amqp" not in self.options:
+            command += ["--amqp", "off"]
+        self.lines, self.port, self.amqp_port, self.listening = [], None, None, threading.Event()
         self.process = subprocess.Popen(self.launcher + command + self.options, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         env={**OUTSIDE, **self.environment})
@@ -166,6 +168,9 @@ class Server:
     def _read(self, process):
         for line in process.stdout:
             self.lines.append(line.rstrip("\n"))
+            amqp = re.search(r"event=listening protocol=amqp address=127\.0\.0\.1:(\d+)", line)
+            if amqp:
+                self.amqp_port = int(amqp[1])
             found = re.search(r"event=listening protocol=resp address=127\.0\.0\.1:(\d+)", line)
             if found:
                 self.port = int(found[1])

@@ -88,7 +88,9 @@ sluice::Result<void> Stage::start_server() {
                              "--data",
                              data.string(),
                              "--resp",
-                             fmt::format("127.0.0.1:{}", resp_port_)},
+                             fmt::format("127.0.0.1:{}", resp_port_),
+                             "--amqp",
+                             "off"},
                             logs() / "server.log",
                             false);
   if (!child) return tl::unexpected(child.error());

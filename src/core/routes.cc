@@ -240,8 +240,8 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
                       " is internal: it takes only what other exchanges give it");
     }
   }
-  const std::vector<model::HeaderView>* headers =
-      publish.job.options == nullptr ? nullptr : &publish.job.options->headers;
+  const std::vector<model::HeaderView>* headers = publish.headers;
+  if (headers == nullptr && publish.job.options != nullptr) headers = &publish.job.options->headers;
   Budget budget(model::routing_steps_max);
   std::vector<QueueIndex> queues;
   const auto route = [&](ByteView key) -> Result<void> {

@@ -121,7 +121,11 @@ std::size_t Cycle::apply_some(SessionId session,
   for (; next < batch.requests.size(); ++next) {
     const Request& request = batch.requests[next];
     if (reads_records(request.command) && is_full()) break;
-    apply_one(ticket(session, request.sequence), request.command, now);
+    if (const auto* abandon = std::get_if<model::Abandon>(&request.command)) {
+      forget_waits(session, *abandon, now);
+    } else {
+      apply_one(ticket(session, request.sequence), request.command, now);
+    }
   }
   return next;
 }
@@ -190,7 +194,15 @@ void Cycle::abandon(SessionId session, Now now) {
     }
     keep_alive(first_continuation, rest.batch);
   }
-  const model::Abandon gone{ticket(session, 0), ticket(session, UINT32_MAX)};
+  forget_waits(session, {model::Ticket(0), model::Ticket(UINT32_MAX)}, now);
+}
+
+/// `sequences`: as if they were tickets.
+void Cycle::forget_waits(SessionId session, const model::Abandon& sequences, Now now) {
+  const auto of_session = [session](model::Ticket sequence) {
+    return ticket(session, static_cast<Sequence>(sequence.value));
+  };
+  const model::Abandon gone{of_session(sequences.first), of_session(sequences.last)};
   frame([&] { core_->apply(gone, model::Ticket(), now, out_); });
 }
 

@@ -111,6 +111,7 @@ class Cycle final : private core::RecordReader {
   void frame(Call call);
   bool is_full() const;
   std::size_t apply_some(SessionId session, const RequestBatch& batch, std::size_t next, Now now);
+  void forget_waits(SessionId session, const model::Abandon& sequences, Now now);
   void apply_postponed(Now now);
   void keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch);
   void apply_one(model::Ticket ticket, const model::Command& command, Now now);

@@ -21,7 +21,9 @@
 
 #include <atomic>
 #include <deque>
+#include <forward_list>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace sluice::engine {
@@ -36,13 +38,16 @@ struct Request {
   model::Command command;
 };
 
-/// What a session hands over at once. Movable; the views inside the commands point into `bytes`,
-/// `options` and `queue_lists`, none of which move their content when the batch is moved.
+/// What a session hands over at once. Movable; the views inside the commands point into its other
+/// members, none of which move their content when the batch is moved. The tickets of an Abandon are
+/// sequences of the session.
 struct RequestBatch {
   Buffer bytes;
   std::vector<Request> requests;
   std::deque<model::PushOptions> options;         ///< Push::options points here.
   std::deque<std::vector<ByteView>> queue_lists;  ///< Pull::queues points here.
+  std::forward_list<std::string> strings;         ///< More that commands view.
+  std::forward_list<std::vector<model::HeaderView>> header_lists;  ///< Publish::headers, too.
   Charge charge{};                                ///< The gateway's: what is not applied yet.
 };
 

@@ -31,6 +31,10 @@ class Dialog {
   Dialog(Dialog&&) = delete;
   Dialog& operator=(Dialog&&) = delete;
 
+  /// Before anything else. `wake` may be called from any thread at any time: soon afterwards
+  /// take_requests() is called, and what is in output() is sent.
+  virtual void start(std::function<void()> /*wake*/) {}
+
   /// What was received and not yet understood. Append to it, then call consume(). It is another
   /// memory block after each consume().
   virtual Buffer& input() = 0;
@@ -66,6 +70,9 @@ class Dialog {
   virtual void abandon() = 0;
   /// What has to be given back for a client that is gone or was never told of it.
   virtual std::vector<model::Release> take_lost_leases() = 0;
+  /// After abandon(): what else is to be done, now that it is gone.
+  virtual engine::RequestBatch last_requests() { return {}; }
+
   /// Whether the client has said who it is, or at least something that makes sense.
   virtual bool has_spoken() const = 0;
 

@@ -74,6 +74,10 @@ void Shared::release(const std::vector<model::Release>& leases) {
   port.submit(janitor_, std::move(batch));
 }
 
+void Shared::submit(engine::RequestBatch batch) {
+  if (!batch.requests.empty()) port.submit(janitor_, std::move(batch));
+}
+
 bool Shared::has_too_much() const {
   return counters.buffered_bytes.load() + submitted_bytes->load() > options.buffers_bytes_max;
 }
@@ -230,6 +234,12 @@ void Session::start() {
   set_options(socket_);
   id_ = shared_.port.attach(shared_from_this());
   is_attached_ = true;
+  dialog_->start([weak = weak_from_this(), &context = thread_.context()] {
+    asio::post(context, [weak] {
+      if (const std::shared_ptr<Session> self = weak.lock()) self->go_on();
+    });
+  });
+  submit(dialog_->take_requests());
   read();
 }
 
@@ -276,6 +286,7 @@ void Session::close() {
   if (is_attached_) shared_.port.detach(id_);
   dialog_->abandon();
   shared_.release(dialog_->take_lost_leases());
+  shared_.submit(dialog_->last_requests());
   dialog_->input() = Buffer();
   dialog_->output() = Buffer();
   writing_ = Buffer();

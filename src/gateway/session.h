@@ -59,6 +59,8 @@ class Shared {
   void log(const std::string& line) const;
   /// Gives leases back that no client was told of.
   void release(const std::vector<model::Release>& leases);
+  /// For a session that is gone. Nobody reads the replies.
+  void submit(engine::RequestBatch batch);
   void close_janitor();
 
   engine::Port& port;

@@ -30,6 +30,8 @@ struct Publish {
   ByteView key;
   Push job;                                          ///< Without a queue.
   const std::vector<ByteView>* more_keys = nullptr;  ///< As if published with these too.
+  /// What headers exchanges look at. Null: the job's headers.
+  const std::vector<HeaderView>* headers = nullptr;
 };
 
 /// How long a job that a pull hands out is the puller's. Stored nowhere: numbers are free.

@@ -39,6 +39,8 @@ std::string text(const engine::SyncPolicy& sync);
 struct Config {
   std::string data = "sluice-data";
   Endpoint resp{"127.0.0.1", 7770};
+  std::optional<Endpoint> amqp{{"127.0.0.1", 5672}};  ///< None: off.
+  bool is_amqp_asked_for = false;  ///< Otherwise the server starts without, if the port is taken.
   engine::SyncPolicy sync;
   std::uint32_t io_threads = 1;
   std::uint32_t connections_max = 10'000;

@@ -124,11 +124,10 @@ TEST_F(ConfigFile, CharactersThatAreNotAsciiBelongInStringsAndComments) {
   EXPECT_EQ(problem(bom + "data = \"/srv/größe\" # größer\n"), "no problem");
   EXPECT_EQ(problem("data = '/srv/größe\\'\n# Ü\nio_threads = 1\n"), "no problem");
   EXPECT_EQ(problem("data = \"\"\"\n/srv/\\\n \"größe\"\"\"\"\n"), "no problem");
-  for (const char* const stray :
-       {"io_threads = 1\ngröße = 2\n",
-        "data = \"/srv/größe\"\nü",
-        "data = '''\ngröße''' ʠ\n",
-        "# A number without an end\nx=127.p'=1\"0\u0477G\"\n"}) {
+  for (const char* const stray : {"io_threads = 1\ngröße = 2\n",
+                                  "data = \"/srv/größe\"\nü",
+                                  "data = '''\ngröße''' ʠ\n",
+                                  "# A number without an end\nx=127.p'=1\"0\u0477G\"\n"}) {
     const std::string said = problem(stray);
     EXPECT_EQ(said.rfind(path_.string() + ":2: this is not TOML: ", 0), 0u) << said;
   }

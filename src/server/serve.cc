@@ -149,8 +149,13 @@ ExitCode Process::run() {
     wiring_->stop_engine();
     return fail(listening.error());
   }
-  logger_.always("listening", {{"protocol", "resp"}, {"address", *listening}});
-  notifier_.ready(fmt::format("Serving {} jobs on {}", jobs, *listening));
+  if (!listening->amqp.empty()) {
+    logger_.always("listening", {{"protocol", "amqp"}, {"address", listening->amqp}});
+  } else if (!listening->amqp_problem.empty()) {
+    logger_.event(LogLevel::warn, "amqp_off", {{"reason", listening->amqp_problem}});
+  }
+  logger_.always("listening", {{"protocol", "resp"}, {"address", listening->resp}});
+  notifier_.ready(fmt::format("Serving {} jobs on {}", jobs, listening->resp));
   return serve_until_stopped();
 }
 

@@ -167,23 +167,26 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) {
                   static_cast<std::uint16_t>(*port)};
 }
 
+/// Why nobody may listen there, yet.
+tl::unexpected<Error> reachable(const Endpoint& endpoint) {
+  return fail(
+      ErrorCode::arg,
+      fmt::format(
+          "{} can be reached from other machines, and this version of Sluice has neither users "
+          "nor TLS: anybody there could read and change every job. Listen on 127.0.0.1:{} (or "
+          "[::1]:{}) and let other machines in through a tunnel, such as ssh -L or WireGuard "
+          "with a local forwarder",
+          endpoint.host.empty() ? "an empty host" : printable(endpoint.host),
+          endpoint.port,
+          endpoint.port));
+}
+
 Setting resp_setting() {
   std::string range = "HOST:PORT with a loopback address, such as 127.0.0.1:7770 or [::1]:0";
   auto set = [=](Config& config, const RawValue& raw) -> Result<void> {
     const auto endpoint = is_string(raw) ? parse_endpoint(raw.text) : std::nullopt;
     if (!endpoint) return expected(range);
-    if (!is_loopback(endpoint->host)) {
-      return fail(
-          ErrorCode::arg,
-          fmt::format(
-              "{} can be reached from other machines, and this version of Sluice has neither users "
-              "nor TLS: anybody there could read and change every job. Listen on 127.0.0.1:{} (or "
-              "[::1]:{}) and let other machines in through a tunnel, such as ssh -L or WireGuard "
-              "with a local forwarder",
-              endpoint->host.empty() ? "an empty host" : printable(endpoint->host),
-              endpoint->port,
-              endpoint->port));
-    }
+    if (!is_loopback(endpoint->host)) return reachable(*endpoint);
     config.resp = *endpoint;
     return {};
   };
@@ -195,6 +198,34 @@ Setting resp_setting() {
           range,
           set,
           toml};
+}
+
+Setting amqp_setting() {
+  std::string range = "\"off\", or HOST:PORT with a loopback address, such as 127.0.0.1:5672";
+  auto set = [=](Config& config, const RawValue& raw) -> Result<void> {
+    if (is_string(raw) && raw.text == "off") {
+      config.amqp.reset();
+      return {};
+    }
+    const auto endpoint = is_string(raw) ? parse_endpoint(raw.text) : std::nullopt;
+    if (!endpoint) return expected(range);
+    if (!is_loopback(endpoint->host)) return reachable(*endpoint);
+    config.amqp = *endpoint;
+    config.is_amqp_asked_for = true;
+    return {};
+  };
+  auto toml = [](const Config& config) {
+    return quoted(config.amqp ? text(*config.amqp) : std::string("off"));
+  };
+  return {
+      "amqp",
+      "HOST:PORT",
+      "Where AMQP 0-9-1 listens, for the clients of RabbitMQ and Celery; off: nowhere. When the "
+      "default port is taken, the server warns and goes on without; one that is set has to be "
+      "free.",
+      range,
+      set,
+      toml};
 }
 
 Setting data_setting() {
@@ -332,6 +363,7 @@ std::vector<Setting> log_settings() {
 std::vector<Setting> make_settings() {
   std::vector<Setting> all{data_setting(),
                            resp_setting(),
+                           amqp_setting(),
                            sync_setting(),
                            duration("drain",
                                     "How long SIGTERM waits for replies that are under way before "

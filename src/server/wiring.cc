@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "engine/engine.h"
+#include "gateway/amqp/gateway.h"
 #include "gateway/native/gateway.h"
 #include "io/posix.h"
 
@@ -60,6 +61,7 @@ class Wiring::Impl {
   std::unique_ptr<io::Directory> directory;
   std::unique_ptr<engine::Engine> engine;
   std::unique_ptr<native::Gateway> gateway;
+  std::unique_ptr<amqp::Gateway> amqp;
 };
 
 Wiring::Wiring(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -88,29 +90,44 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
 }
 
-tl::expected<std::string, Ending> Wiring::listen(const std::string& version,
-                                                 std::uint32_t connections_max) {
+tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& version,
+                                                       std::uint32_t connections_max) {
   const Config& config = impl_->config;
-  native::GatewayOptions options;
-  options.limits = config.limits;
+  gateway::SessionOptions sessions;
+  sessions.io_threads = config.io_threads;
+  sessions.connections_max = connections_max;
+  sessions.outstanding_max = config.pipeline_max;
+  sessions.output_bytes_max = config.output_bytes_max;
+  sessions.buffers_bytes_max = config.buffers_bytes_max;
+  sessions.silence_max = config.silence_max;
+  // What a gateway reports is about clients: worth a look, and no person has to act at once.
+  sessions.on_event = [on_event = impl_->on_event](const std::string& event) {
+    on_event("level=warn " + event);
+  };
+  native::GatewayOptions options{{sessions}, config.limits, {}};
   options.facts.version = version;
   options.facts.data_directory = config.data;
   options.facts.sync = text(config.sync);
-  options.io_threads = config.io_threads;
-  options.connections_max = connections_max;
-  options.outstanding_max = config.pipeline_max;
-  options.output_bytes_max = config.output_bytes_max;
-  options.buffers_bytes_max = config.buffers_bytes_max;
-  options.silence_max = config.silence_max;
-  // What a gateway reports is about clients: worth a look, and no person has to act at once.
-  options.on_event = [on_event = impl_->on_event](const std::string& event) {
-    on_event("level=warn " + event);
-  };
   auto gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));
   const Result<void> started = gateway->start(config.resp.host, config.resp.port);
   if (!started) return tl::unexpected(Ending{ExitCode::unavailable, started.error().message});
   impl_->gateway = std::move(gateway);
-  return impl_->gateway->address();
+  Addresses addresses;
+  addresses.resp = impl_->gateway->address();
+  if (!config.amqp) return addresses;
+  auto amqp = std::make_unique<amqp::Gateway>(*impl_->engine,
+                                              amqp::GatewayOptions{{sessions}, config.limits});
+  if (const Result<void> fine = amqp->start(config.amqp->host, config.amqp->port); !fine) {
+    amqp->stop(Duration(0));
+    if (config.is_amqp_asked_for) {
+      return tl::unexpected(Ending{ExitCode::unavailable, fine.error().message});
+    }
+    addresses.amqp_problem = fine.error().message;
+    return addresses;
+  }
+  impl_->amqp = std::move(amqp);
+  addresses.amqp = impl_->amqp->address();
+  return addresses;
 }
 
 model::Stats Wiring::stats() {
@@ -132,7 +149,11 @@ const engine::Counters& Wiring::counters() const {
 }
 
 void Wiring::stop_gateway(Duration grace) {
+  const auto start = std::chrono::steady_clock::now();
   if (impl_->gateway != nullptr) impl_->gateway->stop(grace);
+  const auto passed =
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - start);
+  if (impl_->amqp != nullptr) impl_->amqp->stop(std::max(grace - passed, Duration(0)));
 }
 
 void Wiring::stop_engine() {

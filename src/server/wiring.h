@@ -36,9 +36,15 @@ class Wiring {
   Wiring(const Wiring&) = delete;
   Wiring& operator=(const Wiring&) = delete;
 
-  /// Starts to accept clients; returns the address with the real port.
-  tl::expected<std::string, Ending> listen(const std::string& version,
-                                           std::uint32_t connections_max);
+  /// Where clients of each protocol find the server.
+  struct Addresses {
+    std::string resp;
+    std::string amqp;          ///< Empty: off …
+    std::string amqp_problem;  ///< … for this reason, if it was not switched off.
+  };
+
+  /// Starts to accept clients.
+  tl::expected<Addresses, Ending> listen(const std::string& version, std::uint32_t connections_max);
 
   /// The core's figures, asked through the port like any client would.
   model::Stats stats();
