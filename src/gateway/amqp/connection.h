@@ -93,7 +93,6 @@ class Connection final : public gateway::Dialog {
 
   using Then = std::function<void(model::Answer&)>;
   using ThenOnChannel = std::function<void(Channel&, model::Answer&)>;
-
   // frames.cc
   engine::RequestBatch collect();
   std::size_t parse();
@@ -229,8 +228,8 @@ class Connection final : public gateway::Dialog {
   std::uint16_t heartbeat_ = 0;
   std::uint32_t silent_seconds_ = 0;
   std::uint32_t ticks_ = 0;
-  bool can_be_blocked_ = false;    ///< The client's capabilities.
-  bool can_be_cancelled_ = false;  ///< Its consumers, by the server.
+  bool can_be_blocked_ = false;  ///< The client's capabilities.
+  bool can_be_cancelled_ = false;
   bool is_blocked_ = false;
 
   engine::RequestBatch batch_;  ///< What the engine is to do next.
