@@ -47,6 +47,11 @@ void Core::refuse(model::Ticket ticket, Error error, Output& out) {
 // -- Leases. -------------------------------------------------------------------------------------
 
 void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output& out) {
+  if (const auto known = pulls_.find(ticket); pull.stays && known != pulls_.end()) {
+    known->second.count += pull.count;
+    known->second.bytes_left = model::pull_stays_bytes;
+    return;
+  }
   std::vector<QueueIndex> queues;
   queues.reserve(pull.queues->size());
   for (const ByteView name : *pull.queues) {
@@ -76,14 +81,38 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
                     pull.wait >= duration_max ? never : now.time + pull.wait,
                     pull.duty,
                     pull.rank,
+                    pull.stays,
                     next_arrival_};
   if (!must_queue) {
     Position needs;
     std::unique_ptr<model::Delivered> delivered = hand_out(waiter, waiter.count, now, out, needs);
-    if (delivered != nullptr) return reply(ticket, std::move(delivered), out, needs);
-    if (pull.wait.count() <= 0) return reply(ticket, model::Nothing{}, out);
+    if (delivered != nullptr) {
+      const bool is_done = !goes_on(waiter, *delivered);
+      reply(ticket, std::move(delivered), out, needs);
+      if (is_done) return;
+    } else if (pull.wait.count() <= 0) {
+      return reply(ticket, model::Nothing{}, out);
+    }
   }
-  ++next_arrival_;
+  add_waiter(ticket, std::move(waiter));
+}
+
+/// Whether it is to wait again after this; otherwise says what is left of it.
+bool Core::goes_on(PullWaiter& waiter, model::Delivered& delivered) {
+  waiter.count -= static_cast<std::uint32_t>(delivered.jobs.size());
+  if (!waiter.stays || waiter.count == 0) return false;
+  std::uint64_t bytes = 0;
+  for (const model::Delivery& job : delivered.jobs)
+    bytes += job.record_bytes;
+  waiter.bytes_left -= std::min(waiter.bytes_left, bytes);
+  if (waiter.bytes_left > 0) return true;
+  delivered.unused = waiter.count;
+  return false;
+}
+
+/// Behind all of its rank.
+void Core::add_waiter(model::Ticket ticket, PullWaiter waiter) {
+  waiter.arrival = next_arrival_++;
   for (const QueueIndex index : waiter.queues) {
     queues_[index]->waiters.emplace(waiter.turn(), ticket);
     if (has_line(*queues_[index])) signal(*queues_[index]);

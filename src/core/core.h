@@ -174,6 +174,8 @@ class Core {
   Result<Queue*> known_queue(ByteView name);
   void signal(Queue& queue);
   static bool has_line(const Queue& queue);
+  void add_waiter(model::Ticket ticket, PullWaiter waiter);
+  static bool goes_on(PullWaiter& waiter, model::Delivered& delivered);
   void drop_waiter(model::Ticket ticket);
   std::uint64_t remove_up_to(Queue& queue, std::size_t budget, bool ready_only, Output& out);
   void redrive(Slot slot, Now now, Output& out);

@@ -495,7 +495,7 @@ bool Core::dispatch(Now now, std::uint64_t bytes_budget, Output& out) {
       continue;
     }
     const model::Ticket ticket = queue->waiters.begin()->second;
-    const PullWaiter waiter = pulls_.at(ticket);
+    PullWaiter waiter = pulls_.at(ticket);
     // The first of many does not take what is enough for all.
     const std::uint64_t share =
         std::max<std::uint64_t>(queue->ready.size() / queue->waiters.size(), 1);
@@ -506,7 +506,9 @@ bool Core::dispatch(Now now, std::uint64_t bytes_budget, Output& out) {
     check(delivered != nullptr);
     for (const model::Delivery& each : delivered->jobs)
       bytes += each.record_bytes;
+    const bool waits_again = goes_on(waiter, *delivered);
     reply(ticket, std::move(delivered), out, needs);
+    if (waits_again) add_waiter(ticket, std::move(waiter));
     if (!settled_.empty()) settle(now, out);
   }
   if (out.has_facts()) last_facts_ = out.base;

@@ -51,6 +51,10 @@ struct Pull {
   /// Anything but a lease wants queues that there are (`no_queue`); otherwise they are made.
   Duty duty = Duty::lease;
   std::int32_t rank = 0;  ///< Of those that wait, the greater is served first.
+  /// It goes on waiting, and answers again, until `count` jobs are handed out, or pull_stays_bytes
+  /// of records: then Delivered::unused says what is left of its count. Another one with its ticket
+  /// only adds to that, and to the bytes.
+  bool stays = false;
 };
 
 struct Ack {

@@ -63,6 +63,7 @@ struct Delivery {
 struct Delivered {
   std::vector<Delivery> jobs;
   std::string bytes;  ///< What the views of `jobs` point into once the engine has filled them.
+  std::uint32_t unused = 0;  ///< Of a pull that stays, if it does not any more: of its count.
 };
 
 /// Everything known of one job.

@@ -199,6 +199,10 @@ void Pair::pull(const std::string& queue, Choices& choices) {
   if (may(Feature::duty)) {
     pull.duty = static_cast<model::Duty>(choices.pick(3));
     pull.rank = static_cast<std::int32_t>(choices.pick(3)) - 1;
+    pull.stays = choices.one_in(2);
+    // Adds to the last one that went on waiting, if it still does.
+    if (pull.stays && staying_.value != 0 && choices.one_in(2)) return apply(pull, staying_);
+    if (pull.stays) staying_ = model::Ticket(tickets_ + 1);
   }
   apply(pull);
 }
@@ -404,7 +408,10 @@ void Pair::clean_oldest() {
 // -- Both sides. ---------------------------------------------------------------------------------
 
 void Pair::apply(const model::Command& command) {
-  const model::Ticket ticket(++tickets_);
+  apply(command, model::Ticket(++tickets_));
+}
+
+void Pair::apply(const model::Command& command, model::Ticket ticket) {
   if (on_line) on_line(std::to_string(time_.count()) + " " + text(command));
   auto replies = on_core([&](core::Output& out) {
     core_->apply(command, ticket, now(), out);

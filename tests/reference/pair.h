@@ -88,6 +88,7 @@ class Pair {
   void dispatch();
 
   void apply(const model::Command& command);
+  void apply(const model::Command& command, model::Ticket ticket);
 
   /// Runs one call of the core.
   template <class Call>
@@ -126,6 +127,7 @@ class Pair {
   bool has_written_ = false;  ///< Whether the last call did.
   model::JobId fired_;        ///< The first job whose change was written since this was 0.
   std::uint64_t tickets_ = 0;
+  model::Ticket staying_;  ///< Of the last pull that goes on waiting.
   std::uint64_t last_token_ = 0;
   std::vector<model::JobId> ids_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> leases_;

@@ -213,13 +213,26 @@ Job Reference::new_job(const model::Push& push,
 }
 
 void Reference::handle(const model::Pull& pull) {
+  const auto known = std::find_if(
+      pulls_.begin(), pulls_.end(), [&](const Pull& other) { return other.ticket == ticket_; });
+  if (pull.stays && known != pulls_.end()) {
+    known->count += pull.count;
+    return;
+  }
   for (const ByteView name : *pull.queues) {
     if (find_queue(name) != nullptr) continue;
     if (pull.duty != model::Duty::lease) return refuse(ErrorCode::no_queue);
     if (queues_.size() >= limits_.queues_max) return refuse(ErrorCode::busy);
   }
-  Pull wanted{
-      ticket_, {}, pull.count, pull.lease, std::string(pull.worker), never, pull.duty, pull.rank};
+  Pull wanted{ticket_,
+              {},
+              pull.count,
+              pull.lease,
+              std::string(pull.worker),
+              never,
+              pull.duty,
+              pull.rank,
+              pull.stays};
   for (const ByteView name : *pull.queues) {
     queue_of(name);
     wanted.queues.emplace_back(name);
@@ -227,15 +240,12 @@ void Reference::handle(const model::Pull& pull) {
   // Those who wait come first.
   const bool is_late = std::any_of(
       wanted.queues.begin(), wanted.queues.end(), [&](const auto& name) { return has_line(name); });
-  if (!is_late && deliver(wanted, wanted.count)) return;
-  if (!is_late && pull.wait.count() <= 0) return reply(model::Nothing{});
   if (pull.wait < duration_max) wanted.deadline = now_.time + pull.wait;
-  const auto behind = std::find_if(
-      pulls_.begin(), pulls_.end(), [&](const Pull& other) { return other.rank < wanted.rank; });
-  pulls_.insert(behind, wanted);
-  for (const std::string& name : wanted.queues) {
-    if (has_line(name)) signal(name);
-  }
+  const std::uint32_t got = is_late ? 0 : deliver(wanted, wanted.count);
+  wanted.count -= got;
+  if (got > 0 && (!pull.stays || wanted.count == 0)) return;
+  if (got == 0 && !is_late && pull.wait.count() <= 0) return reply(model::Nothing{});
+  wait_in_line(wanted);
 }
 
 void Reference::handle(const model::Ack& ack) {

@@ -72,6 +72,7 @@ class Reference {
     Time deadline = never;
     model::Duty duty = model::Duty::lease;
     std::int32_t rank = 0;
+    bool stays = false;
   };
 
   struct Await {
@@ -187,7 +188,8 @@ class Reference {
   void keep_or_remove(const Job& job);
   void release_key(const Job& job);
   void remove(model::JobId id);
-  bool deliver(const Pull& pull, std::uint64_t count);
+  std::uint32_t deliver(const Pull& pull, std::uint64_t count);
+  void wait_in_line(const Pull& pull);
   model::Delivery hand_out(Job& job, const Pull& pull);
   void serve_waiting();
   std::vector<Pull>::iterator first_waiting(const std::string& queue);

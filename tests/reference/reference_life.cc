@@ -336,8 +336,8 @@ void Reference::remove(model::JobId id) {
 
 // -- Deliveries. ---------------------------------------------------------------------------------
 
-/// Hands out what there is, at most `count` jobs, and answers the pull; false if there is nothing.
-bool Reference::deliver(const Pull& pull, std::uint64_t count) {
+/// Hands out what there is, at most `count` jobs, and answers the pull; says how many.
+std::uint32_t Reference::deliver(const Pull& pull, std::uint64_t count) {
   auto delivered = std::make_unique<model::Delivered>();
   for (const std::string& name : pull.queues) {
     Queue& queue = queue_of(name);
@@ -348,9 +348,19 @@ bool Reference::deliver(const Pull& pull, std::uint64_t count) {
       delivered->jobs.push_back(hand_out(*job, pull));
     }
   }
-  if (delivered->jobs.empty()) return false;
-  reply(pull.ticket, std::move(delivered));
-  return true;
+  const auto got = static_cast<std::uint32_t>(delivered->jobs.size());
+  if (got > 0) reply(pull.ticket, std::move(delivered));
+  return got;
+}
+
+/// Behind all of its rank.
+void Reference::wait_in_line(const Pull& pull) {
+  const auto behind = std::find_if(
+      pulls_.begin(), pulls_.end(), [&](const Pull& other) { return other.rank < pull.rank; });
+  pulls_.insert(behind, pull);
+  for (const std::string& name : pull.queues) {
+    if (has_line(name)) signal(name);
+  }
 }
 
 model::Delivery Reference::hand_out(Job& job, const Pull& pull) {
@@ -392,12 +402,13 @@ void Reference::serve_waiting() {
     const std::string name = signalled_.front();
     while (has_line(name)) {
       const auto first = first_waiting(name);
-      const Pull pull = *first;
+      Pull pull = *first;
       const std::uint64_t ready =
           count(name, [](const Job& job) { return job.state == JobState::ready; });
       const std::uint64_t share = ready / info(queue_of(name)).waiting_pulls;
       pulls_.erase(first);
-      deliver(pull, std::clamp<std::uint64_t>(share, 1, pull.count));
+      pull.count -= deliver(pull, std::clamp<std::uint64_t>(share, 1, pull.count));
+      if (pull.stays && pull.count > 0) wait_in_line(pull);
       settle();
     }
     std::erase(signalled_, name);

@@ -44,7 +44,7 @@ void Connection::settled(Channel& channel, const Unacked& message) {
   }
   if (consumer == nullptr || consumer->unsettled == 0) return;
   --consumer->unsettled;
-  if (!consumer->is_waiting && channel.total_prefetch == 0) hungry_.push_back(consumer->slot);
+  if (channel.total_prefetch == 0) hungry_.push_back(consumer->slot);
 }
 
 void Connection::ack_job(Channel& channel, const Unacked& message) {

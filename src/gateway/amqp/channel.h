@@ -73,7 +73,7 @@ struct Consumer {
   bool is_no_ack = false;
   bool is_auto_delete = false;   ///< The queue goes with its last consumer.
   bool is_active = true;         ///< False: another one is the single active consumer.
-  bool is_waiting = false;       ///< A pull is under way.
+  std::uint32_t granted = 0;     ///< What its pull may still bring.
   std::uint16_t generation = 0;  ///< Of that pull.
   std::uint16_t prefetch = 0;
   std::uint32_t unsettled = 0;

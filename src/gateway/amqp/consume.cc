@@ -208,32 +208,32 @@ std::uint32_t Connection::credit(const Consumer& consumer) {
 void Connection::pull_hungry() {
   if (hungry_.empty() || output_.size() > unsent_bytes_high || stage_ != Stage::running) return;
   for (const std::uint16_t slot : std::exchange(hungry_, {})) {
-    Consumer* consumer = find_consumer(slot);
-    if (consumer != nullptr && !consumer->is_waiting) pull(*consumer);
+    if (Consumer* consumer = find_consumer(slot)) pull(*consumer);
   }
 }
 
+/// Lets the consumer's pull bring as much as the client may have. Not for every single message, as
+/// long as it can bring some.
 void Connection::pull(Consumer& consumer) {
-  const std::uint32_t count = credit(consumer);
-  if (count == 0) return;
+  const std::uint32_t free = credit(consumer);
+  if (free <= consumer.granted || free - consumer.granted < consumer.granted) return;
   std::vector<ByteView>& queues = batch_.queue_lists.emplace_back();
   queues.push_back(keep(consumer.queue));
   model::Pull command;
   command.queues = &queues;
-  command.count = count;
+  command.count = free - consumer.granted;
   command.wait = duration_max;
   command.worker = user_;
   command.duty = consumer.is_no_ack ? model::Duty::none : model::Duty::connection;
   command.rank = consumer.rank;
-  consumer.generation =
-      static_cast<std::uint16_t>((consumer.generation + 1) & pull_generation_mask);
-  consumer.is_waiting = true;
+  command.stays = true;
+  consumer.granted = free;
   batch_.requests.push_back({pull_sequence(consumer.slot, consumer.generation), command});
 }
 
 /// An answer that is on its way already finds another generation and is taken back.
 void Connection::stop_pull(Consumer& consumer) {
-  if (!std::exchange(consumer.is_waiting, false)) return;
+  if (std::exchange(consumer.granted, 0) == 0) return;
   const model::Ticket ticket(pull_sequence(consumer.slot, consumer.generation));
   tell(model::Abandon{ticket, ticket});
   consumer.generation =
@@ -242,13 +242,13 @@ void Connection::stop_pull(Consumer& consumer) {
 
 void Connection::answer_pull(engine::Sequence sequence, model::Answer& answer) {
   Consumer* consumer = find_consumer(slot_of(sequence));
-  const bool is_awaited = consumer != nullptr && consumer->is_waiting &&
-                          consumer->generation == generation_of(sequence) &&
+  const bool is_awaited = consumer != nullptr && consumer->generation == generation_of(sequence) &&
                           stage_ == Stage::running;
   if (!is_awaited) return take_back(answer);
-  consumer->is_waiting = false;
   if (error_in(answer) != nullptr) return cancel_by_server(*consumer);
   if (const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&answer)) {
+    const auto count = static_cast<std::uint32_t>((*delivered)->jobs.size());
+    consumer->granted -= std::min(consumer->granted, count + (*delivered)->unused);
     for (const model::Delivery& job : (*delivered)->jobs)
       deliver(*consumer, job);
   }
@@ -270,6 +270,7 @@ void Connection::deliver(Consumer& consumer, const model::Delivery& job) {
   if (!consumer.is_no_ack) {
     // Several consumers may wait for what only one of them may have.
     if (channel.total_prefetch != 0 && channel.unsettled >= channel.total_prefetch) {
+      stop_pull(consumer);
       return tell(model::Release{job.id, job.token, Duration(0)});
     }
     channel.unacked.push_back({tag, job.id, job.token, consumer.slot});

@@ -71,7 +71,7 @@ void Connection::on(Channel& channel, const ExchangeDelete& remove) {
   if (name.starts_with(reserved_prefix)) {
     return fail(channel,
                 ReplyCode::access_refused,
-                fmt::format("exchange name '{}' contains reserved prefix 'amq.*'", name));
+                fmt::format("deletion of system {} not allowed", in_vhost("exchange", name)));
   }
   ask(channel,
       model::RoutingCommand(model::DeleteExchange{name, remove.if_unused}),

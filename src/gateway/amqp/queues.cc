@@ -51,7 +51,11 @@ void Connection::on(Channel& channel, const QueueDeclare& declare) {
     return declare_queue(
         channel, is_new ? made_up_name("amq.gen-") : std::string(declare.queue.bytes), declare);
   }
-  const Allowed<std::string> name = named_queue(channel, declare.queue.bytes);
+  // Here none is none, and not the last one.
+  const ByteView wanted = declare.queue.bytes;
+  const Allowed<std::string> name = wanted.empty()
+                                        ? forbid(ReplyCode::not_found, no_queue("").sentence)
+                                        : named_queue(channel, wanted);
   if (!name) return fail(channel, name.error());
   ask(channel,
       model::GetQueue{keep(*name)},
