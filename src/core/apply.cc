@@ -65,6 +65,7 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
   for (const ByteView name : *pull.queues) {
     Queue* queue = find_queue(name);
     if (queue == nullptr) queue = &make_queue(name, out);
+    touch(*queue);
     if (std::find(queues.begin(), queues.end(), queue->index) == queues.end()) {
       queues.push_back(queue->index);
     }
@@ -240,7 +241,7 @@ void Core::handle(const model::Fail& failed, model::Ticket ticket, Now now, Outp
   const ByteView message = failed.message.substr(0, model::note_bytes_max);
   ++queues_[jobs_[*slot].queue]->failed_total;
   if (failed.dead) {
-    die(*slot, message, true, now, out);
+    die(*slot, {model::DeathReason::rejected, message}, now, out);
   } else {
     retry_or_die(*slot, message, failed.retry_after, now, out);
   }
@@ -253,7 +254,8 @@ void Core::handle(const model::Release& release, model::Ticket ticket, Now now, 
   Job& job = jobs_[*slot];
   if (release.counts) {
     if (is_last_attempt(*slot)) {
-      die(*slot, "given back after its last attempt", true, now, out);
+      const ByteView reason = "given back after its last attempt";
+      die(*slot, {model::DeathReason::delivery_limit, reason}, now, out);
     } else {
       make_ready(*slot, job.id.value, "given back", now, out);
     }
@@ -350,7 +352,9 @@ void Core::handle(const model::Abandon& abandon, model::Ticket, Now, Output&) {
 void Core::drop_waiter(model::Ticket ticket) {
   if (const auto pull = pulls_.find(ticket); pull != pulls_.end()) {
     for (const QueueIndex index : pull->second.queues) {
-      if (queues_[index] != nullptr) queues_[index]->waiters.erase(pull->second.turn());
+      if (queues_[index] == nullptr) continue;
+      queues_[index]->waiters.erase(pull->second.turn());
+      touch(*queues_[index]);
     }
     if (pull->second.deadline != never) wait_ends_.erase({pull->second.deadline, ticket});
     pulls_.erase(pull);

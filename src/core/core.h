@@ -31,6 +31,7 @@
 
 #include <array>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -54,6 +55,10 @@ class Core {
   /// Removes what is transient: at most `jobs_max` jobs, and once those are gone the queues. True:
   /// there are more. After boot(), before the first command.
   bool clear_transient(Now now, std::size_t jobs_max, Output& out);
+  /// What headers exchanges compare, of a message with its headers in a properties_header.
+  using HeadersOf = std::function<std::vector<model::HeaderView>(ByteView properties)>;
+  /// Publishes one dead job to its dead-letter exchange. True: there are more.
+  bool forward_dead(Now now, const HeadersOf& headers_of, RecordReader& reader, Output& out);
 
   Time last_time() const { return time_; }  ///< The latest time in the log.
 
@@ -121,6 +126,7 @@ class Core {
   Result<void> meet_unique(const model::Push& push, Now now, PushPlan& plan) const;
   Result<void> check_room(const Queue& queue, std::size_t bytes) const;
   Result<void> check_memory() const;
+  void bury_refused(const model::Push& push, Queue* queue, Now now, Output& out);
   static Result<void> check_publish(const model::Push& job, std::size_t queues);
   bool is_full(const Queue& queue, std::size_t bytes) const;
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
@@ -150,7 +156,8 @@ class Core {
   JobChanged change(Slot slot, model::JobState state, Now now) const;
   void make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Output& out);
   void finish(Slot slot, JobChanged& changed, Now now, Output& out);
-  void die(Slot slot, ByteView reason, bool is_error, Now now, Output& out);
+  void die(Slot slot, const Cause& cause, Now now, Output& out);
+  bool forward(Slot, Now, const HeadersOf&, RecordReader&, Output&);  // dead_letters.cc
   void retry_or_die(
       Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out);
   void settle(Now now, Output& out);
@@ -170,6 +177,8 @@ class Core {
   Result<void> check_new_queue(ByteView name) const;
   Queue& make_queue(ByteView name, Output& out, const model::QueuePolicy& policy = {});
   void remove_queue(const Queue& queue, Output& out);
+  void touch(Queue& queue);
+  void end_unused_queue(Output& out);
   void put_queue_fact(Queue& queue, Output& out);
   Result<Queue*> known_queue(ByteView name);
   void signal(Queue& queue);
@@ -193,6 +202,7 @@ class Core {
   Result<void> restore_record(const JobRecord& record, Position at);
   void restore_queue(const QueuePut& put, Position at);
   Queue& queue_slot(QueueIndex index);
+  void find_dead_letters();
   void file_restored(Slot slot, Stragglers& stragglers);
   Result<void> carry_job(const JobRecord& old, Slot slot, RecordReader& reader, Output& out);
 
@@ -220,6 +230,8 @@ class Core {
   std::map<model::Ticket, AwaitWaiter> awaits_;
   std::map<model::JobId, std::vector<model::Ticket>> awaited_;
   std::set<std::pair<Time, model::Ticket>> wait_ends_;
+  std::set<std::pair<Time, QueueIndex>> queue_ends_;  ///< Queue::ends.
+  std::deque<model::JobId> dead_letters_;             ///< To be forwarded.
   std::deque<QueueIndex> signalled_;  ///< Queues that got ready jobs while pulls waited.
   std::uint64_t next_arrival_ = 0;
   std::uint64_t epoch_ = 0;

@@ -23,6 +23,7 @@ enum class Field : std::uint8_t {
   error = 13,
   result = 14,  ///< The last one of a record.
   payload_bytes = 16,
+  death = 17,
 };
 
 template <class T>
@@ -118,6 +119,10 @@ bool read_field(Field field, ByteView bytes, Position at, Details& details) {
     case Field::payload_bytes:
       details.payload_bytes = reader.number<std::uint32_t>();
       break;
+    case Field::death:
+      details.death = static_cast<model::DeathReason>(reader.number<std::uint8_t>() %
+                                                      model::death_reason_count);
+      break;
   }
   return reader.ok();
 }
@@ -136,6 +141,7 @@ void Details::reset() {
   waits_for.clear();
   expires = never;
   payload_bytes = 0;
+  death.reset();
   history.clear();
   worker.clear();
   error.clear();
@@ -189,6 +195,7 @@ void put_details(Buffer& out, const Details& details, ByteView result) {
   }
   if (details.expires != never) put_duration(Field::expires, details.expires.time_since_epoch());
   if (details.payload_bytes != 0) put_number(out, Field::payload_bytes, details.payload_bytes);
+  if (details.death) put_number(out, Field::death, static_cast<std::uint8_t>(*details.death));
   for (const model::JobEvent& event : details.history)
     put_event(out, event);
   if (!details.worker.empty()) put_bytes(out, Field::worker, details.worker);

@@ -59,9 +59,9 @@ struct ChangeHead {
   FactKind kind;
   std::uint8_t flags;
   std::uint8_t state;
-  std::uint8_t zero;
+  std::uint8_t death;  ///< 0: none; otherwise the reason and 1.
   std::uint16_t attempt;
-  std::uint16_t zero2;
+  std::uint16_t zero;
   std::uint64_t id;
   std::int64_t time;
   std::uint64_t order;
@@ -127,6 +127,9 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
   changed.time = time_of(head.time);
   changed.order = head.order;
   changed.due = time_of(head.due);
+  if (head.death != 0 && head.death <= model::death_reason_count) {
+    changed.death = static_cast<model::DeathReason>(head.death - 1);
+  }
   changed.is_event = (head.flags & change_is_event) != 0;
   changed.is_error = (head.flags & change_is_error) != 0;
   if ((head.flags & change_has_worker) != 0) changed.worker = reader.sized<std::uint8_t>();
@@ -279,9 +282,10 @@ std::size_t put_changed(Buffer& out, const JobChanged& changed) {
   ChangeHead head{.kind = FactKind::job_changed,
                   .flags = 0,
                   .state = static_cast<std::uint8_t>(changed.state),
-                  .zero = 0,
+                  .death = static_cast<std::uint8_t>(
+                      changed.death ? static_cast<unsigned>(*changed.death) + 1 : 0),
                   .attempt = changed.attempt,
-                  .zero2 = 0,
+                  .zero = 0,
                   .id = changed.id.value,
                   .time = ms(changed.time),
                   .order = changed.order,

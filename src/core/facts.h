@@ -30,6 +30,7 @@
 #include "base/codec.h"
 #include "base/position.h"
 #include "base/result.h"
+#include "model/death.h"
 #include "model/job.h"
 #include "model/queue_policy.h"
 #include "model/routing.h"
@@ -94,7 +95,8 @@ struct JobChanged {
   ByteView result;
   std::optional<QueueIndex> queue;  ///< Moved there.
   std::optional<Time> expires;      ///< Its ttl ends then.
-  Position result_at;               ///< Set by decode.
+  std::optional<model::DeathReason> death;
+  Position result_at;  ///< Set by decode.
 };
 
 struct JobGone {

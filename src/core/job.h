@@ -63,7 +63,8 @@ struct Details {
   std::vector<model::Dependency> waits_for;
   // What happened to it.
   Time expires = never;  ///< Absolute end of its ttl, once it was ready for the first time.
-  std::uint32_t payload_bytes = 0;  ///< In queues whose policy has max_bytes.
+  std::uint32_t payload_bytes = 0;          ///< In queues whose policy has max_bytes.
+  std::optional<model::DeathReason> death;  ///< Of a dead job: why.
   std::vector<model::JobEvent> history;
   std::string worker;
   std::string error;

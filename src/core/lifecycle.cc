@@ -63,7 +63,7 @@ void Core::assign(Slot slot, const JobChanged& changed) {
   job.due = changed.due;
   if (changed.queue) job.queue = *changed.queue;
   const bool has_news = changed.is_event || !changed.worker.empty() || !changed.note.empty() ||
-                        changed.has_result || changed.expires.has_value();
+                        changed.has_result || changed.expires || changed.death;
   if (!has_news) return;
   Details& details = jobs_.details(slot);
   details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details.heap_bytes());
@@ -76,6 +76,7 @@ void Core::assign(Slot slot, const JobChanged& changed) {
     details.result_bytes = static_cast<std::uint32_t>(changed.result.size());
   }
   if (changed.expires) details.expires = *changed.expires;
+  if (changed.death) details.death = changed.death;
   if (changed.queue) {
     // A dead letter's ttl is over: it would expire again where somebody should look at it.
     details.ttl = Duration{0};
@@ -196,7 +197,9 @@ void Core::retry_or_die(
     Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out) {
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
-  if (is_last_attempt(slot)) return die(slot, message, true, now, out);
+  if (is_last_attempt(slot)) {
+    return die(slot, {model::DeathReason::delivery_limit, message}, now, out);
+  }
   const Details& details = jobs_.details(slot);
   const model::Backoff& backoff = details.backoff ? *details.backoff : queue.policy.backoff;
   JobChanged changed = change(slot, JobState::retry, now);
@@ -208,28 +211,32 @@ void Core::retry_or_die(
 }
 
 /// The job will not run again by itself: dead here, or ready in the dead-letter queue.
-void Core::die(Slot slot, ByteView reason, bool is_error, Now now, Output& out) {
+void Core::die(Slot slot, const Cause& cause, Now now, Output& out) {
   const Job& job = jobs_[slot];
   Queue& queue = *queues_[job.queue];
   ++queue.dead_total;
   const std::string& target_name = queue.policy.dead_letter;
   if (target_name.empty() || target_name == queue.name) {
     JobChanged changed = change(slot, JobState::dead, now);
-    changed.note = reason;
-    changed.is_error = is_error;
+    changed.note = cause.note;
+    changed.is_error = cause.is_error;
+    if (queue.policy.dead_letter_exchange) {
+      changed.death = cause.reason;
+      dead_letters_.push_back(job.id);
+    }
     return finish(slot, changed, now, out);
   }
   Queue* known = find_queue(target_name);
   const Queue& target = known != nullptr ? *known : make_queue(target_name, out);
   const std::string note = "dead-lettered from \"" + queue.name + "\" after attempt " +
-                           std::to_string(job.attempt) + ": " + std::string(reason);
+                           std::to_string(job.attempt) + ": " + std::string(cause.note);
   release_key(slot, out);
   JobChanged changed = change(slot, JobState::ready, now);
   changed.attempt = 0;
   changed.order = draw();
   changed.queue = target.index;
   changed.note = ByteView(note).substr(0, model::note_bytes_max);
-  changed.is_error = is_error;
+  changed.is_error = cause.is_error;
   forget_dependencies(slot);
   transition(slot, changed, out);
   jobs_.details(slot).ready_since = out.base;
@@ -311,7 +318,7 @@ void Core::dependency_ended(Slot slot, const Settled& settled, Now now, Output& 
                                 ? "died"
                                 : "is " + std::string(name(jobs_[other].state));
     const std::string reason = "job " + id_text(settled.id) + ", which this job waited for, " + how;
-    return die(slot, reason, true, now, out);
+    return die(slot, {model::DeathReason::rejected, reason}, now, out);
   }
   core::put_dependency_met(*out.facts, {jobs_[slot].id, settled.id});
   details.waits_for.erase(waits_for);
@@ -354,8 +361,11 @@ void Core::release_key(Slot slot, Output& out) {
 /// A finished job whose keep is zero goes at once; otherwise the oldest beyond keep_max go.
 void Core::keep_or_remove(Slot slot, Output& out) {
   const Job& job = jobs_[slot];
-  if (job.state == JobState::dead) return;
   const Queue& queue = *queues_[job.queue];
+  if (job.state == JobState::dead) {
+    const bool is_kept = !queue.policy.drops_dead || queue.policy.dead_letter_exchange;
+    return is_kept ? void() : remove_job(slot, out);
+  }
   if (const std::optional<Duration> keep = jobs_.details(slot).keep) {
     if (keep->count() == 0) remove_job(slot, out);
     return;
@@ -404,6 +414,13 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     last_facts_ = out.base;
     return true;
   }
+  if (!queue_ends_.empty() && queue_ends_.begin()->first <= passed && steps > 0) {
+    --steps;
+    end_unused_queue(out);
+    settle(now, out);
+    if (out.has_facts()) last_facts_ = out.base;
+    return true;
+  }
   if (is_time_mark_due() && steps > 0) {
     --steps;
     time_mark_ = time_;
@@ -432,8 +449,13 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
       make_ready(slot, draw(), {}, now, out);
       break;
     case JobState::ready: {
+      constexpr ByteView note = "its ttl ran out before it was started";
+      if (queues_[job.queue]->policy.dead_letter_exchange) {
+        die(slot, {model::DeathReason::expired, note, false}, now, out);
+        break;
+      }
       JobChanged changed = change(slot, JobState::expired, now);
-      changed.note = "its ttl ran out before it was started";
+      changed.note = note;
       finish(slot, changed, now, out);
       break;
     }
@@ -442,7 +464,7 @@ void Core::expire_timer(Slot slot, Now now, Output& out) {
       const std::string reason =
           "the lease expired: no word from worker \"" + jobs_.details(slot).worker + "\"";
       if (is_last_attempt(slot)) {
-        die(slot, reason, true, now, out);
+        die(slot, {model::DeathReason::delivery_limit, reason}, now, out);
       } else {
         make_ready(slot, job.id.value, reason, now, out);
       }
@@ -473,6 +495,7 @@ std::optional<Duration> Core::until_next(Now now) const {
   if (const auto next = wall_timers_.next()) consider(*next - now.wall.time_since_epoch().count());
   if (!wait_ends_.empty()) consider(wait_ends_.begin()->first.time_since_epoch().count() - time);
   if (const auto end = keys_.next_end()) consider(end->time_since_epoch().count() - time);
+  if (!queue_ends_.empty()) consider(queue_ends_.begin()->first.time_since_epoch().count() - time);
   if (!soonest) return std::nullopt;
   return Duration(std::max<std::int64_t>(*soonest, 0));
 }

@@ -42,8 +42,12 @@ Buffer encoded_headers(const model::PushOptions& options) {
 }  // namespace
 
 void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
-  const Result<PushPlan> planned = plan(push, find_queue(push.queue), now);
-  if (!planned) return refuse(ticket, planned.error(), out);
+  Queue* queue = find_queue(push.queue);
+  const Result<PushPlan> planned = plan(push, queue, now);
+  if (!planned) {
+    bury_refused(push, queue, now, out);
+    return refuse(ticket, planned.error(), out);
+  }
   if (const std::optional<model::JobId> existing = planned->existing) {
     return reply(ticket, model::Pushed{*existing, false}, out, seen());
   }
@@ -58,7 +62,10 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
   std::vector<PushPlan> plans;
   for (const QueueIndex index : *queues) {
     Result<PushPlan> planned = plan(publish.job, queues_[index].get(), now);
-    if (!planned) return refuse(ticket, planned.error(), out);
+    if (!planned) {
+      bury_refused(publish.job, queues_[index].get(), now, out);
+      return refuse(ticket, planned.error(), out);
+    }
     plans.push_back(*planned);
   }
   const auto is_new = [](const PushPlan& each) { return !each.existing; };
@@ -118,6 +125,16 @@ Result<PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) cons
     return tl::unexpected<Error>(fits.error());
   }
   return plan;
+}
+
+/// What a full queue refuses goes to its dead-letter exchange, if it says so.
+void Core::bury_refused(const model::Push& push, Queue* queue, Now now, Output& out) {
+  if (queue == nullptr || queue->policy.overflow != model::Overflow::reject_dead_letter) return;
+  const bool is_refused_for_room = is_full(*queue, push.payload.size());
+  if (!is_refused_for_room || !check_push(push, queue)) return;
+  const Slot slot = put_new_job(push, *queue, now, out);
+  if (model::is_final(jobs_[slot].state)) return;
+  die(slot, {model::DeathReason::max_length, "refused: the queue was full", false}, now, out);
 }
 
 /// Requires a plan of a moment ago without an existing job.
@@ -224,7 +241,8 @@ Result<void> Core::check_room(const Queue& queue, std::size_t bytes) const {
 void Core::make_room(Queue& queue, std::size_t bytes, Now now, Output& out) {
   if (queue.policy.overflow != model::Overflow::drop_head) return;
   while (is_full(queue, bytes) && queue.ready.size() > 0) {
-    die(queue.ready.lowest_front(jobs_), "dropped: the queue was full", false, now, out);
+    const Slot oldest = queue.ready.lowest_front(jobs_);
+    die(oldest, {model::DeathReason::max_length, "dropped: the queue was full", false}, now, out);
   }
 }
 

@@ -61,6 +61,7 @@ struct Queue {
   /// Pulls that wait here, by PullWaiter::turn().
   std::map<std::pair<std::int64_t, std::uint64_t>, model::Ticket> waiters;
   bool is_signalled = false;  ///< Is in Core::signalled_.
+  Time ends = never;          ///< When it goes, unless somebody uses it before (policy.expires).
 
   std::uint64_t unfinished() const;
 };
@@ -70,6 +71,13 @@ struct PushPlan {
   Queue* queue = nullptr;                ///< Null: to be made.
   Slot replaced = no_slot;               ///< The job whose place the new one takes.
   std::optional<model::JobId> existing;  ///< The job that it already is: nothing will be done.
+};
+
+/// Why a job dies.
+struct Cause {
+  model::DeathReason reason{};
+  ByteView note;
+  bool is_error = true;  ///< The note is its last error from now on.
 };
 
 /// A job that just ended, for those that wait for it.

@@ -126,6 +126,7 @@ void Core::handle(const model::DeclareQueue& declare, model::Ticket ticket, Now 
       return refuse(ticket, fits.error(), out);
     }
     queue = &make_queue(declare.queue, out, as);
+    touch(*queue);
     return reply(ticket, std::make_unique<model::QueueInfo>(info(*queue, now)), out, out.base);
   }
   const model::QueuePolicy& is = queue->policy;
@@ -137,6 +138,7 @@ void Core::handle(const model::DeclareQueue& declare, model::Ticket ticket, Now 
                        "\" exists and is different: durable, auto-delete or its arguments"},
                   out);
   }
+  touch(*queue);
   reply(ticket, std::make_unique<model::QueueInfo>(info(*queue, now)), out, seen());
 }
 
@@ -218,9 +220,27 @@ void Core::handle(const model::DeleteQueue& remove, model::Ticket ticket, Now, O
   reply(ticket, model::Counted{removed, more}, out, out.base);
 }
 
+/// It is in use now.
+void Core::touch(Queue& queue) {
+  if (queue.policy.expires.count() == 0) return;
+  if (queue.ends != never) queue_ends_.erase({queue.ends, queue.index});
+  queue.ends = time_ + queue.policy.expires;
+  queue_ends_.emplace(queue.ends, queue.index);
+}
+
+/// The one whose time is over first goes, at most step_jobs of its jobs at a time; but not while
+/// somebody waits on it or works for it.
+void Core::end_unused_queue(Output& out) {
+  Queue& queue = *queues_[queue_ends_.begin()->second];
+  const JobList& leased_jobs = queue.lists[static_cast<std::size_t>(JobState::leased)];
+  if (!queue.waiters.empty() || !leased_jobs.empty()) return touch(queue);
+  if (remove_up_to(queue, step_jobs, false, out) < step_jobs) remove_queue(queue, out);
+}
+
 /// Requires that it has no jobs and nobody waits on it.
 void Core::remove_queue(const Queue& queue, Output& out) {
   const QueueIndex index = queue.index;
+  if (queue.ends != never) queue_ends_.erase({queue.ends, index});
   keys_.remove_queue(index, out);
   core::put_queue_gone(*out.facts, index);
   routes_.remove_queue(index, out);

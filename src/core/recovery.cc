@@ -167,7 +167,18 @@ Result<void> Core::finish_restore() {
   // wait for another millisecond.
   timers_.rewind((time_ - one_tick).time_since_epoch().count());
   jobs_.for_each([this](Slot slot) { arm(slot); });
+  find_dead_letters();
   return {};
+}
+
+/// Those that died and were not forwarded before the end, in the order of their deaths.
+void Core::find_dead_letters() {
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (queue == nullptr || !queue->policy.dead_letter_exchange) continue;
+    const JobList& dead = queue->lists[static_cast<std::size_t>(JobState::dead)];
+    for (Slot slot = dead.head(); slot != no_slot; slot = jobs_[slot].next)
+      dead_letters_.push_back(jobs_[slot].id);
+  }
 }
 
 /// Counts a restored job and puts it into its list, or among the stragglers if it comes out of
@@ -209,6 +220,7 @@ void Core::boot(Now now, Output& out) {
   routes_.boot(out);
   for (const std::unique_ptr<Queue>& queue : queues_) {
     if (queue == nullptr) continue;
+    touch(*queue);
     const JobList& leased_jobs = queue->lists[static_cast<std::size_t>(JobState::leased)];
     Slot next = leased_jobs.head();
     while (next != no_slot) {

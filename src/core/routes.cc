@@ -228,13 +228,13 @@ model::Answer Routes::change(const model::ListExchanges&, Output&) const {
 
 // -- Publishing. ---------------------------------------------------------------------------------
 
-Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish) {
+Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish, From from) {
   Router::Node* exchange = nullptr;
   if (!publish.exchange.empty()) {
     const Result<Router::Node*> node = known(publish.exchange);
     if (!node) return tl::unexpected<Error>(node.error());
     exchange = *node;
-    if (exchange->exchange.is_internal) {
+    if (exchange->exchange.is_internal && from == From::client) {
       return fail(ErrorCode::no_perm,
                   "exchange " + quoted(publish.exchange) +
                       " is internal: it takes only what other exchanges give it");

@@ -17,6 +17,9 @@ namespace sluice::core {
 
 class Routes {
  public:
+  /// Who publishes: internal exchanges take nothing from clients.
+  enum class From : std::uint8_t { client, server };
+
   /// `names` and `queues` are the core's; they outlive this. `check_memory` says why nothing that
   /// takes memory is let in now, if so.
   Routes(const model::Limits& limits,
@@ -29,7 +32,8 @@ class Routes {
   model::Answer apply(const model::RoutingCommand& command, Output& out);
   /// The queues that the message goes to, each once, by name. Errors: `no_exchange`; `no_perm`: the
   /// exchange takes nothing from clients; `too_big`: a key.
-  Result<std::vector<QueueIndex>> queues_for(const model::Publish& publish);
+  Result<std::vector<QueueIndex>> queues_for(const model::Publish& publish,
+                                             From from = From::client);
   /// The queue is removed: so are the bindings to it, and the exchanges that were there for them.
   void remove_queue(QueueIndex queue, Output& out);
   /// A new start: exchanges that are not durable are gone.

@@ -18,6 +18,8 @@ constexpr Duration lazy_write = std::chrono::milliseconds(20);
 constexpr std::size_t lazy_write_bytes = 1u << 20;
 /// Timers fired and cleaning done per turn, so that no turn takes long.
 constexpr std::size_t timer_steps = 10'000;
+/// Dead jobs sent on per turn.
+constexpr std::size_t forward_steps = 1000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
 /// Transient jobs removed in one frame after a start.
 constexpr std::size_t transient_step_jobs = 1'000'000;
@@ -212,6 +214,7 @@ void Cycle::advance(Now now) {
   apply_postponed(now);
   if (!continuations_.empty()) continue_large_commands(now);
   fire_timers(now);
+  forward_dead(now);
   dispatch(now);
   clean(now);
   if (!dirty_since_ && log_.unsealed_bytes() > 0) dirty_since_ = now.time;
@@ -231,6 +234,15 @@ void Cycle::fire_timers(Now now) {
     frame([&] { has_fired = core_->tick(now, steps, out_); });
   }
   has_timers_left_ = steps == 0;
+}
+
+/// While the disk is full they stay where they are: each is a push.
+void Cycle::forward_dead(Now now) {
+  bool has_more = refusal_.empty();
+  for (std::size_t step = 0; has_more && step < forward_steps; ++step) {
+    frame([&] { has_more = core_->forward_dead(now, options_.headers_of, *this, out_); });
+  }
+  has_dead_left_ = has_more;
 }
 
 /// Jobs that were leased for a session which was gone when its reply was ready.
@@ -451,7 +463,8 @@ void Cycle::clean(Now) {
 std::optional<Duration> Cycle::idle_for(Now now) const {
   if (failure_) return std::nullopt;
   const bool is_ready_to_go_on = !postponed_.empty() && !is_full();
-  if (has_timers_left_ || !continuations_.empty() || !undelivered_.empty() || is_ready_to_go_on) {
+  const bool has_some_left = has_timers_left_ || has_dead_left_ || !continuations_.empty();
+  if (has_some_left || !undelivered_.empty() || is_ready_to_go_on) {
     return Duration{0};
   }
   std::optional<Duration> wait = core_->until_next(now);

@@ -118,6 +118,7 @@ class Cycle final : private core::RecordReader {
   void continue_large_commands(Now now);
   void dispatch(Now now);
   void fire_timers(Now now);
+  void forward_dead(Now now);
   void give_back_undelivered(Now now);
   void clean(Now now);
   Cleaning wanted_cleaning() const;
@@ -156,6 +157,7 @@ class Cycle final : private core::RecordReader {
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.
   Cleaning cleaning_ = Cleaning::none;  ///< The oldest segment is being read.
   bool has_timers_left_ = false;
+  bool has_dead_left_ = false;
   bool has_pulls_left_ = false;  ///< There are jobs for them, but no room for more answers.
   std::optional<Error> failure_;
 };

@@ -41,6 +41,8 @@ struct EngineOptions {
   std::function<void(const Error&)> on_failure;
   /// Called while recovery reads the log.
   journal::OnProgress on_progress;
+  /// Of messages whose headers stand in a header of their own (Core::HeadersOf).
+  std::function<std::vector<model::HeaderView>(ByteView)> headers_of;
   /// One line about something worth a log entry: key=value text without a time. The engine's and
   /// the scrubber's thread.
   std::function<void(const std::string&)> on_event;

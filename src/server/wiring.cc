@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "engine/engine.h"
 #include "gateway/amqp/gateway.h"
+#include "gateway/amqp/message.h"
 #include "gateway/native/gateway.h"
 #include "io/posix.h"
 
@@ -80,6 +81,7 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   options.log = config.log;
   options.sync = config.sync;
   options.scrub_period = config.scrub_period;
+  options.headers_of = amqp::headers_of;
   options.on_failure = std::move(events.on_failure);
   options.on_progress = std::move(events.on_progress);
   options.on_event = events.on_event;

@@ -198,6 +198,12 @@ void Pair::compare(const model::JobInfo& core, const model::JobInfo& reference) 
   require(record.has_value(), "its record is damaged", which);
   require(record->type == reference.type && record->payload == reference.payload, "record", which);
   require(record->created == reference.created, "created", which);
+  const Job* const known = reference_.find(reference.id);
+  if (known == nullptr) return;  // An AWAIT is told of what is gone by now.
+  std::vector<std::pair<std::string, std::string>> headers;
+  model::for_each_header(record->headers,
+                         [&](ByteView name, ByteView value) { headers.emplace_back(name, value); });
+  require(headers == known->headers, "headers", which);
 }
 
 /// Totals and counts by state, and that nothing vanished without a reason.

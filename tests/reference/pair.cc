@@ -55,7 +55,9 @@ void Pair::step(std::uint64_t operation) {
   time_ += Duration(sleeps[choices.pick(sleeps.size())]);
   if (may(Feature::long_sleeps) && choices.one_in(32)) time_ += std::chrono::seconds(70);
   act(choices);
+  forward_dead();
   pass(may(Feature::few_steps) ? 1 + choices.pick(4) : all_steps);
+  forward_dead();
   if (may(Feature::crowds) && choices.one_in(2)) {
     compare(on_core([&](core::Output& out) { core_->dispatch(now(), 0, out); }));
   } else {
@@ -75,8 +77,22 @@ void Pair::dispatch() {
   }));
 }
 
+/// As the engine does after whatever may kill a job.
+void Pair::forward_dead() {
+  bool has_more = true;
+  while (has_more) {
+    auto replies = on_core([&](core::Output& out) {
+      has_more = core_->forward_dead(now(), {}, log_, out);
+      const bool expected = reference_.forward_dead(now(), frame_);
+      require(has_more == expected, "there are more dead letters");
+    });
+    compare(std::move(replies));
+  }
+}
+
 void Pair::finish() {
   pass(all_steps);
+  forward_dead();
   dispatch();
   compare_all();
   Choices none(0);
@@ -273,7 +289,14 @@ void Pair::declare_queue(const std::string& queue, Choices& choices) {
   as->is_length_of_ready = choices.one_in(2);
   as->max_length = choices.pick(3) * 3;
   as->max_bytes = choices.pick(2) * 25;
-  as->overflow = static_cast<model::Overflow>(choices.pick(2));
+  as->overflow = static_cast<model::Overflow>(choices.pick(3));
+  if (may(Feature::dead_exchange) && choices.one_in(2)) {
+    const std::uint64_t which = choices.pick(3);
+    as->dead_letter_exchange = which == 0 ? "" : "e" + std::to_string(which);
+    if (choices.one_in(2)) as->dead_letter_key = "q" + std::to_string(choices.pick(4));
+    as->drops_dead = choices.one_in(2);
+  }
+  if (may(Feature::expires) && choices.one_in(2)) as->expires = Duration(choices.pick(300));
   if (may(Feature::dead_letter) && choices.one_in(3)) as->dead_letter = "q1";
   apply(model::DeclareQueue{queue, as});
 }
@@ -366,6 +389,7 @@ void Pair::restart(Choices& choices) {
   core_ = std::move(copy);
   time_ += Duration(choices.pick(500));
   boot();
+  forward_dead();
 }
 
 void Pair::boot() {

@@ -86,6 +86,7 @@ class Pair {
   void clean_oldest();
   void pass(std::size_t steps);
   void dispatch();
+  void forward_dead();
 
   void apply(const model::Command& command);
   void apply(const model::Command& command, model::Ticket ticket);
@@ -174,6 +175,8 @@ enum class Pair::Feature : std::uint8_t {
   duty,     ///< Jobs are lent to connections, or given away; pulls have ranks.
   declare,  ///< Queues as the protocols with exchanges want them.
   transient,
+  dead_exchange,
+  expires,
 };
 
 }  // namespace sluice::reference

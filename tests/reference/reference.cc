@@ -35,8 +35,20 @@ void Reference::boot(Now now, Time last_time, Position frame) {
   pulls_.clear();
   awaits_.clear();
   signalled_.clear();
-  for (Queue& queue : queues_)
+  for (Queue& queue : queues_) {
     queue = Queue{queue.name, queue.index, queue.policy};
+    touch(queue);
+  }
+  dead_letters_.clear();
+  queues_.sort([](const Queue& a, const Queue& b) { return a.index < b.index; });
+  for (const Queue& queue : queues_) {
+    const std::string& name = queue.name;
+    for (const Job* job : listed(name)) {
+      const bool is_letter =
+          job->state == JobState::dead && queue_of(name).policy.dead_letter_exchange.has_value();
+      if (is_letter) dead_letters_.push_back(job->id);
+    }
+  }
   while (const Exchange* transient = find_transient_exchange())
     remove_exchange(transient->name);
   for (Job& job : jobs_) {
@@ -97,7 +109,10 @@ void Reference::apply(const model::Command& command,
 // -- A job's life. -------------------------------------------------------------------------------
 
 void Reference::handle(const model::Push& push) {
-  if (const std::optional<ErrorCode> why = refusal(push)) return refuse(*why);
+  if (const std::optional<ErrorCode> why = refusal(push)) {
+    bury_refused(push);
+    return refuse(*why);
+  }
   const model::Pushed pushed = put(push);
   reply(pushed);
   if (is_transient(pushed)) replies.back().needs = Position();
@@ -149,8 +164,19 @@ model::Pushed Reference::put(const model::Push& push) {
   }
   Queue& queue = queue_of(push.queue);
   if (replaced.value == 0) make_room(queue, push.payload.size());
+  const model::JobId id = add(push, queue);
+  if (replaced.value != 0 && !model::is_final(find_job(replaced)->state)) {
+    end(*find_job(replaced), JobState::cancelled, some_text);
+  }
+  return {id, true};
+}
 
+/// Whether there is room or not.
+model::JobId Reference::add(const model::Push& push, Queue& queue) {
+  static const model::PushOptions none;
+  const model::PushOptions& options = push.options == nullptr ? none : *push.options;
   Job job = new_job(push, options, queue.policy);
+  job.queue = queue.name;
   ++queue.pushed;
   ++pushed_;
   if (!job.unique_key.empty()) {
@@ -170,11 +196,7 @@ model::Pushed Reference::put(const model::Push& push) {
     if (!model::is_final(other->state) || added.state != JobState::waiting) continue;
     dependency_ended(added, {each.id, other->state == JobState::succeeded});
   }
-  const model::JobId id = added.id;
-  if (replaced.value != 0 && !model::is_final(find_job(replaced)->state)) {
-    end(*find_job(replaced), JobState::cancelled, some_text);
-  }
-  return {id, true};
+  return added.id;
 }
 
 /// A job that asks for what the push says, or else its queue.
@@ -186,6 +208,8 @@ Job Reference::new_job(const model::Push& push,
   job.queue = push.queue;
   job.type = push.type;
   job.payload = push.payload;
+  for (const auto& [name, value] : options.headers)
+    job.headers.emplace_back(name, value);
   job.priority = std::min(options.priority.value_or(policy.priority), policy.priority_max);
   job.is_transient = options.is_transient || !policy.is_durable;
   if (policy.max_bytes != 0) job.counted_bytes = push.payload.size();
@@ -234,7 +258,7 @@ void Reference::handle(const model::Pull& pull) {
               pull.rank,
               pull.stays};
   for (const ByteView name : *pull.queues) {
-    queue_of(name);
+    touch(queue_of(name));
     wanted.queues.emplace_back(name);
   }
   // Those who wait come first.
@@ -263,7 +287,7 @@ void Reference::handle(const model::Fail& failed) {
   if (job == nullptr) return;
   ++queue_of(job->queue).failed;
   if (failed.dead) {
-    die(*job, std::string(failed.message));
+    die(*job, model::DeathReason::rejected, std::string(failed.message));
   } else {
     retry_or_die(*job, std::string(failed.message), failed.retry_after);
   }
@@ -275,7 +299,7 @@ void Reference::handle(const model::Release& release) {
   if (job == nullptr) return;
   if (release.counts) {
     if (is_last_attempt(*job)) {
-      die(*job, some_text);
+      die(*job, model::DeathReason::delivery_limit, some_text);
     } else {
       go_ready(*job, job->id.value, some_text);
     }
@@ -332,7 +356,7 @@ void Reference::handle(const model::Abandon& abandon) {
   const auto left = [&](const auto& waiter) {
     return waiter.ticket >= abandon.first && waiter.ticket <= abandon.last;
   };
-  std::erase_if(pulls_, left);
+  leave_line(left);
   std::erase_if(awaits_, left);
 }
 
@@ -364,11 +388,12 @@ void Reference::handle(const model::DeclareQueue& declare) {
     if (queues_.size() >= limits_.queues_max) return refuse(ErrorCode::busy);
     queue_of(declare.queue).policy = as;
   }
-  const Queue& queue = queue_of(declare.queue);
+  Queue& queue = queue_of(declare.queue);
   const auto identity = [](const model::QueuePolicy& policy) {
     return std::tie(policy.is_durable, policy.is_auto_delete, policy.arguments);
   };
   if (identity(queue.policy) != identity(as)) return refuse(ErrorCode::exists);
+  touch(queue);
   reply(std::make_unique<model::QueueInfo>(info(queue)));
 }
 
@@ -404,7 +429,7 @@ void Reference::handle(const model::DeleteQueue& gone) {
     if (job->state == JobState::ready && gone.if_empty) return refuse(ErrorCode::busy);
     ids.push_back(job->id);
   }
-  std::erase_if(pulls_, [&](const Pull& pull) {
+  leave_line([&](const Pull& pull) {
     const bool waits_here = std::count(pull.queues.begin(), pull.queues.end(), name) > 0;
     if (waits_here) refuse(pull.ticket, ErrorCode::no_queue);
     return waits_here;

@@ -45,6 +45,8 @@ class Reference {
   /// took one; throws Mismatch if it was not its turn.
   bool tick(Now now, model::JobId fired, Position frame);
   void dispatch(Now now, Position frame);
+  /// As Core::forward_dead().
+  bool forward_dead(Now now, Position frame);
   /// When there will be something to do; `never`: nothing is pending.
   Duration until_next(Now now) const;
 
@@ -181,7 +183,16 @@ class Reference {
            model::JobState state,
            const std::string& note,
            const std::string& worker = {});
-  void die(Job& job, const std::string& reason, bool is_error = true);
+  void die(Job& job, model::DeathReason death, const std::string& reason, bool is_error = true);
+  bool forward(const Job& job);
+  void bury_refused(const model::Push& push);
+  model::JobId add(const model::Push& push, Queue& queue);
+  std::set<std::string> queues_for(const std::string& exchange,
+                                   const std::vector<std::string>& keys,
+                                   const std::vector<model::HeaderView>& headers) const;
+  void touch(Queue& queue);
+  bool end_unused_queue();
+  void leave_line(const std::function<bool(const Pull&)>& leaves);
   void retry_or_die(Job& job, const std::string& error, std::optional<Duration> after);
   void settle();
   void dependency_ended(Job& job, const Ended& ended);
@@ -211,6 +222,7 @@ class Reference {
   std::vector<Pull> pulls_;                                      ///< In the order they are served.
   std::vector<Await> awaits_;
   std::vector<Ended> ended_;
+  std::vector<model::JobId> dead_letters_;  ///< To be forwarded.
   Time time_mark_;
   std::vector<Exchange> exchanges_;
   std::vector<Route> routes_;

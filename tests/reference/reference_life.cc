@@ -169,7 +169,7 @@ void Reference::make_room(const Queue& queue, std::size_t bytes) {
   while (is_full(queue, bytes)) {
     Job* oldest = oldest_ready(queue);
     if (oldest == nullptr) return;
-    die(*oldest, some_text, false);
+    die(*oldest, model::DeathReason::max_length, some_text, false);
   }
 }
 
@@ -239,12 +239,16 @@ void Reference::end(Job& job, JobState state, const std::string& note, const std
 }
 
 /// `is_error`: the reason is its last error from now on.
-void Reference::die(Job& job, const std::string& reason, bool is_error) {
+void Reference::die(Job& job, model::DeathReason death, const std::string& reason, bool is_error) {
   Queue& queue = queue_of(job.queue);
   ++queue.dead;
   const std::string target = queue.policy.dead_letter;
   const bool stays = target.empty() || target == queue.name;
   if (is_error) job.error = stays ? reason : some_text;
+  if (stays && queue.policy.dead_letter_exchange) {
+    job.death = death;
+    dead_letters_.push_back(job.id);
+  }
   if (stays) return end(job, JobState::dead, reason);
   queue_of(target);
   release_key(job);
@@ -259,7 +263,7 @@ void Reference::die(Job& job, const std::string& reason, bool is_error) {
 
 void Reference::retry_or_die(Job& job, const std::string& error, std::optional<Duration> after) {
   const model::QueuePolicy& policy = queue_of(job.queue).policy;
-  if (is_last_attempt(job)) return die(job, error);
+  if (is_last_attempt(job)) return die(job, model::DeathReason::delivery_limit, error);
   const model::Backoff& backoff = job.backoff ? *job.backoff : policy.backoff;
   job.due = now_.time + after.value_or(model::backoff_delay(backoff, job.attempt, job.id.value));
   job.state = JobState::retry;
@@ -298,7 +302,8 @@ void Reference::dependency_ended(Job& job, const Ended& ended) {
   const auto found = std::find_if(
       job.waits_for.begin(), job.waits_for.end(), [&](auto& each) { return each.id == ended.id; });
   if (found == job.waits_for.end()) return;
-  if (!ended.has_succeeded && !found->any_outcome) return die(job, some_text);
+  if (!ended.has_succeeded && !found->any_outcome)
+    return die(job, model::DeathReason::rejected, some_text);
   job.waits_for.erase(found);
   if (!job.waits_for.empty()) return;
   job.place = draw();
@@ -306,8 +311,11 @@ void Reference::dependency_ended(Job& job, const Ended& ended) {
 }
 
 void Reference::keep_or_remove(const Job& job) {
-  if (job.state == JobState::dead) return;
   const model::QueuePolicy& policy = queue_of(job.queue).policy;
+  if (job.state == JobState::dead) {
+    if (policy.drops_dead && !policy.dead_letter_exchange) remove(job.id);
+    return;
+  }
   if (job.keep.value_or(policy.keep).count() == 0) return remove(job.id);
   if (job.keep) return;
   std::vector<const Job*> kept;
@@ -406,7 +414,7 @@ void Reference::serve_waiting() {
       const std::uint64_t ready =
           count(name, [](const Job& job) { return job.state == JobState::ready; });
       const std::uint64_t share = ready / info(queue_of(name)).waiting_pulls;
-      pulls_.erase(first);
+      leave_line([&](const Pull& other) { return other.ticket == pull.ticket; });
       pull.count -= deliver(pull, std::clamp<std::uint64_t>(share, 1, pull.count));
       if (pull.stays && pull.count > 0) wait_in_line(pull);
       settle();
@@ -435,7 +443,9 @@ void Reference::signal(const std::string& queue) {
 
 bool Reference::tick(Now now, model::JobId fired, Position frame) {
   begin(now, frame);
-  if (answer_overdue_wait() || forget_overdue_key() || mark_time()) return true;
+  if (answer_overdue_wait() || forget_overdue_key() || end_unused_queue() || mark_time()) {
+    return true;
+  }
   for (const bool is_wall : {false, true}) {
     const std::vector<Job*> due = next_due(is_wall);
     if (due.empty()) continue;
@@ -470,10 +480,13 @@ void Reference::fire(Job& job) {
     case JobState::retry:
       return become_ready(job, draw());
     case JobState::ready:
+      if (queue_of(job.queue).policy.dead_letter_exchange) {
+        return die(job, model::DeathReason::expired, some_text, false);
+      }
       return end(job, JobState::expired, some_text);
     case JobState::leased: {
       ++expired_leases_;
-      if (is_last_attempt(job)) return die(job, some_text);
+      if (is_last_attempt(job)) return die(job, model::DeathReason::delivery_limit, some_text);
       return go_ready(job, job.id.value, some_text);
     }
     case JobState::succeeded:
@@ -496,8 +509,9 @@ bool Reference::answer_overdue_wait() {
   const bool has_await = await != awaits_.end() && await->deadline < now_.time;
   if (has_pull && (!has_await || std::tie(pull->deadline, pull->ticket) <
                                      std::tie(await->deadline, await->ticket))) {
-    reply(pull->ticket, model::Nothing{});
-    pulls_.erase(pull);
+    const model::Ticket ticket = pull->ticket;
+    reply(ticket, model::Nothing{});
+    leave_line([ticket](const Pull& other) { return other.ticket == ticket; });
     return true;
   }
   if (!has_await) return false;
@@ -552,6 +566,8 @@ Duration Reference::until_next(Now now) const {
     consider(await.deadline, time);
   for (const auto& [name, held] : keys_)
     consider(held.until, time);
+  for (const Queue& queue : queues_)
+    consider(queue.ends, time);
   if (has_leases()) consider(time_mark_ + model::time_mark_period, time + one_tick);
   return soonest;
 }

@@ -213,29 +213,41 @@ void Reference::reach(const Exchange& exchange,
   if (alternate != nullptr) reach(*alternate, key, headers, exchanges, queues);
 }
 
+/// Of an exchange that there is, or of the default exchange.
+std::set<std::string> Reference::queues_for(const std::string& exchange,
+                                            const std::vector<std::string>& keys,
+                                            const std::vector<model::HeaderView>& headers) const {
+  std::set<std::string> queues;
+  const Exchange* const known = find_exchange(exchange);
+  for (const std::string& key : keys) {
+    std::set<std::string> visited;
+    if (known != nullptr) {
+      reach(*known, key, headers, visited, queues);
+    } else if (const_cast<Reference*>(this)->find_queue(key) != nullptr) {
+      queues.insert(key);
+    }
+  }
+  return queues;
+}
+
 void Reference::handle(const model::Publish& publish) {
   static const std::vector<model::HeaderView> none;
   const auto& headers = publish.job.options == nullptr ? none : publish.job.options->headers;
-  std::vector<ByteView> keys{publish.key};
+  std::vector<std::string> keys{std::string(publish.key)};
   if (publish.more_keys != nullptr) {
     keys.insert(keys.end(), publish.more_keys->begin(), publish.more_keys->end());
   }
-  std::set<std::string> queues;
   const Exchange* exchange = find_exchange(publish.exchange);
   if (exchange == nullptr && !publish.exchange.empty()) return refuse(ErrorCode::no_exchange);
   if (exchange != nullptr && exchange->as.is_internal) return refuse(ErrorCode::no_perm);
-  for (const ByteView key : keys) {
-    std::set<std::string> visited;
-    if (exchange != nullptr) {
-      reach(*exchange, key, headers, visited, queues);
-    } else if (find_queue(key) != nullptr) {
-      queues.insert(std::string(key));
-    }
-  }
+  const std::set<std::string> queues = queues_for(std::string(publish.exchange), keys, headers);
   model::Push push = publish.job;
   for (const std::string& queue : queues) {
     push.queue = queue;
-    if (const auto why = refusal(push)) return refuse(*why);
+    if (const auto why = refusal(push)) {
+      bury_refused(push);
+      return refuse(*why);
+    }
   }
   model::Routed routed;
   bool is_promise = false;

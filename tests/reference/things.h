@@ -1,6 +1,7 @@
 // What the reference queue keeps: jobs, queues, exchanges and bindings, as plain values.
 #pragma once
 
+#include "model/death.h"
 #include "model/job.h"
 #include "model/queue_policy.h"
 #include "model/routing.h"
@@ -33,6 +34,7 @@ struct Job {
   std::string unique_key;
   std::vector<model::Dependency> waits_for;
   bool is_transient = false;
+  std::vector<std::pair<std::string, std::string>> headers;
   std::uint64_t counted_bytes = 0;  ///< For max_bytes, if its queue had one.
   Time created;
   // What became of it.
@@ -40,6 +42,7 @@ struct Job {
   std::uint64_t place = 0;  ///< In the list of its state; the token of a leased job.
   Time due = never;         ///< Of the state's timer.
   bool is_wall_timed = false;
+  std::optional<model::DeathReason> death;
   bool was_late = false;  ///< Its timer was overdue when it was set: it may fire out of turn.
   std::uint16_t attempt = 0;
   Time expires = never;
@@ -65,6 +68,7 @@ struct Queue {
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
   std::uint64_t dead = 0;
+  Time ends = never;  ///< Unless somebody uses it before.
 };
 
 struct Exchange {

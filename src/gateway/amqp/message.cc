@@ -355,4 +355,13 @@ Outgoing outgoing(const model::Delivery& job, Buffer& scratch) {
   return message;
 }
 
+std::vector<model::HeaderView> headers_of(ByteView raw) {
+  std::vector<model::HeaderView> headers;
+  const Parsed<Properties> properties = decode_properties(raw);
+  if (!properties || !properties->headers) return headers;
+  for (const auto& [name, value] : *properties->headers)
+    headers.emplace_back(name, match_value(value));
+  return headers;
+}
+
 }  // namespace sluice::amqp

@@ -22,6 +22,7 @@
 #include "wire/amqp/table.h"
 
 #include <string>
+#include <vector>
 
 namespace sluice::amqp {
 
@@ -54,5 +55,8 @@ Outgoing outgoing(const model::Delivery& job, Buffer& scratch);
 /// A header's value as headers exchanges compare it: of strings the text, of other types what they
 /// are on the wire. Empty: of no value at all, which in a binding means any.
 ByteView match_value(const Value& value);
+
+/// All headers in raw properties, with their match values. Views `properties`.
+std::vector<model::HeaderView> headers_of(ByteView properties);
 
 }  // namespace sluice::amqp
