@@ -107,7 +107,7 @@ void Connection::hand_over_bytes(std::size_t consumed) {
 
 void Connection::take_frame(const Frame& frame) {
   if (frame.type == FrameType::heartbeat) {
-    if (frame.channel != 0) fail_connection(ReplyCode::frame_error, "a heartbeat on a channel");
+    if (frame.channel != 0) fail_connection(ReplyCode::unexpected_frame, "a heartbeat on a channel");
     return;
   }
   if (frame.channel != 0) {
@@ -127,7 +127,7 @@ void Connection::take_frame(const Frame& frame) {
   const Parsed<ClientMethod> method = decode_method(frame.payload);
   if (!method) return fail_connection(method.error().code, method.error().sentence);
   if (!is_of_connection(*method)) {
-    return fail_connection(ReplyCode::command_invalid, "a method of a channel on channel 0");
+    return fail_connection(ReplyCode::channel_error, "a method of a channel on channel 0");
   }
   take_connection_method(*method);
 }

@@ -109,7 +109,7 @@ void Connection::take_connection_method(const ClientMethod& method) {
     append_method(output_, 0, ConnectionUpdateSecretOk{});
     return;
   }
-  fail_connection(ReplyCode::command_invalid, "unexpected method for the state of the connection");
+  fail_connection(ReplyCode::channel_error, "unexpected method for the state of the connection");
 }
 
 void Connection::on(const ConnectionStartOk& start) {
