@@ -56,34 +56,6 @@ class Payload {
   std::uint64_t number_ = 0;
 };
 
-/// Time and CPU of the server from here to finish().
-class Meter {
- public:
-  explicit Meter(const Load& load) : pid_(load.server_pid), start_(cpu()), from_(monotonic_ns()) {}
-
-  void finish(Report& report, std::uint64_t jobs) const {
-    const double seconds = static_cast<double>(monotonic_ns() - from_) / 1e9;
-    report.add("jobs", static_cast<double>(jobs));
-    report.add("seconds", seconds);
-    report.add("jobs_per_second", static_cast<double>(jobs) / seconds);
-    if (pid_ > 0 && jobs > 0) {
-      report.add("server_cpu_us_per_job", (cpu() - start_) * 1e6 / static_cast<double>(jobs));
-    }
-  }
-
- private:
-  double cpu() const {
-    if (pid_ <= 0) return 0;
-    const auto use = sluice::cli::process_use(pid_);
-    if (!use) die("--server-pid names no running process");
-    return use->cpu_seconds;
-  }
-
-  pid_t pid_;
-  double start_;
-  std::uint64_t from_;
-};
-
 std::uint64_t after(std::uint64_t start, double seconds) {
   return start + static_cast<std::uint64_t>(seconds * 1e9);
 }
@@ -108,7 +80,7 @@ void push(const Load& load, const MakeProducer& make, Report& report) {
   const auto producer = make();
   Payload payload(load.payload_bytes);
   std::uint64_t jobs = 0;
-  const Meter meter(load);
+  const Meter meter(load.server_pid);
   const std::uint64_t end = after(monotonic_ns(), load.secs);
   for (; monotonic_ns() < end; jobs += load.chunk)
     send_chunk(*producer, payload, load);
@@ -124,7 +96,7 @@ void ping_push(const Load& load, const MakeProducer& make, Report& report) {
   const auto producer = make();
   Payload payload(load.payload_bytes);
   std::vector<std::uint32_t> latencies;
-  const Meter meter(load);
+  const Meter meter(load.server_pid);
   const std::uint64_t end = after(monotonic_ns(), load.secs);
   for (std::uint64_t start = monotonic_ns(); start < end; start = monotonic_ns()) {
     producer->post(payload.next(start), load.payload_bytes);
@@ -211,7 +183,7 @@ void both(const Load& load,
   });
   sleep_until(run.measure_from);
   const std::uint64_t before = run.pulled;
-  const Meter meter(load);
+  const Meter meter(load.server_pid);
   sleep_until(run.end);
   meter.finish(report, run.pulled - before);
   producing.join();
@@ -226,6 +198,25 @@ void both(const Load& load,
 }
 
 }  // namespace
+
+Meter::Meter(pid_t server) : pid_(server), start_(cpu()), from_(monotonic_ns()) {}
+
+void Meter::finish(Report& report, std::uint64_t jobs) const {
+  const double seconds = static_cast<double>(monotonic_ns() - from_) / 1e9;
+  report.add("jobs", static_cast<double>(jobs));
+  report.add("seconds", seconds);
+  report.add("jobs_per_second", static_cast<double>(jobs) / seconds);
+  if (pid_ > 0 && jobs > 0) {
+    report.add("server_cpu_us_per_job", (cpu() - start_) * 1e6 / static_cast<double>(jobs));
+  }
+}
+
+double Meter::cpu() const {
+  if (pid_ <= 0) return 0;
+  const auto use = sluice::cli::process_use(pid_);
+  if (!use) die("--server-pid names no running process");
+  return use->cpu_seconds;
+}
 
 std::uint64_t monotonic_ns() {
   timespec now{};

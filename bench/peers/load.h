@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/types.h>
+
 namespace peers {
 
 /// Prints and ends the process: a failed measurement has no result.
@@ -78,6 +80,20 @@ class Report {
  private:
   void add_key(const std::string& key);
   std::string text_ = "{";
+};
+
+/// Time and CPU of the server (pid 0: not measured) from here to finish().
+class Meter {
+ public:
+  explicit Meter(pid_t server);
+  void finish(Report& report, std::uint64_t jobs) const;
+
+ private:
+  double cpu() const;
+
+  pid_t pid_;
+  double start_;
+  std::uint64_t from_;
 };
 
 /// push | ping-push | cycle | latency; returns the exit code.
