@@ -66,9 +66,8 @@ BANNED_WORDS = {  # a synonym anywhere outside the gateway that speaks it, and t
 }
 # Words that a protocol brings with it stay where it is spoken: the folders that may say them.
 SPOKEN_IN = {
-    "nack": ("src/wire/amqp", "src/gateway/amqp"),
-    "delivery_tag": ("src/wire/amqp", "src/gateway/amqp"),
-    "delivery tag": ("src/wire/amqp", "src/gateway/amqp"),
+    word: ("src/wire/amqp", "src/gateway/amqp", "bench/peers/amqp.cc", "tests/amqp")
+    for word in ("nack", "delivery_tag", "delivery tag")
 }
 BANNED = re.compile(r"(?<!\\)\b(" + "|".join(BANNED_WORDS) + r")\b", re.I)
 

@@ -12,7 +12,7 @@ struct Limits {
   /// One job's payload or result. 16 MiB is what SQS extended clients and RabbitMQ's default allow.
   std::uint32_t payload_bytes_max = 16u << 20;
   /// Keys and values of all headers of one job together.
-  std::uint32_t headers_bytes_max = 64u << 10;
+  std::uint32_t headers_bytes_max = 192u << 10;
   /// Unfinished jobs of one queue; the guard against a producer without consumers.
   std::uint64_t queue_jobs_max = 1'000'000'000;
   std::uint32_t queues_max = 10'000;

@@ -62,6 +62,7 @@ std::string_view nearest(std::string_view key) {
 class Loader {
  public:
   void take(std::string_view key, const RawValue& raw, const std::string& source) {
+    if (key.starts_with("users[")) return take_user(key, raw, source);
     const Setting* setting = find(key);
     if (setting == nullptr) {
       const std::string_view near = nearest(key);
@@ -90,6 +91,38 @@ class Loader {
   std::string problems;
 
  private:
+  /// "users[3].name", "users[3].vhosts[0]".
+  void take_user(std::string_view key, const RawValue& raw, const std::string& source) {
+    const std::size_t end = key.find(']');
+    const auto index = parse_count(key.substr(6, end - 6));
+    const std::string_view field = key.substr(std::min(key.size(), end + 1));
+    if (!index || *index >= users_max) {
+      return problem(fmt::format("users ({}): expected at most {} of them", source, users_max));
+    }
+    std::vector<User>& users = loaded.config.users;
+    if (users.size() <= *index) users.resize(*index + 1);
+    User& user = users[*index];
+    const bool is_text = raw.kind == RawValue::Kind::string;
+    if (field == ".name" && is_text) {
+      user.name = raw.text;
+    } else if (field == ".password_hash" && is_text) {
+      user.password_hash = raw.text;
+    } else if (field.starts_with(".vhosts[") && is_text && raw.text == "/") {
+      user.vhosts = {raw.text};
+    } else {
+      const bool is_known = field == ".name" || field == ".password_hash";
+      const bool is_vhost = field.starts_with(".vhosts");
+      problem(fmt::format("{} = {} ({}): {}",
+                          printable(key),
+                          shown(raw),
+                          source,
+                          is_known   ? "expected text"
+                          : is_vhost ? "expected [\"/\"]: there is one virtual host"
+                                     : "there is no such setting; a user has name, password_hash "
+                                       "and vhosts"));
+    }
+  }
+
   static std::string shown(const RawValue& raw) {
     const std::string text = printable(raw.text);
     return raw.kind == RawValue::Kind::string ? '"' + text + '"' : text;
@@ -122,12 +155,43 @@ void take_environment(Loader& loader, const ConfigSources& sources) {
   }
 }
 
+void check_users(Loader& loader) {
+  std::vector<User>& users = loader.loaded.config.users;
+  for (std::size_t index = 0; index < users.size(); ++index) {
+    User& user = users[index];
+    if (user.vhosts.empty()) user.vhosts = {"/"};
+    if (!is_user_name(user.name)) {
+      loader.problem(
+          fmt::format("users[{}]: expected a name of 1 to {} bytes of UTF-8 without control "
+                      "characters",
+                      index,
+                      user_name_bytes_max));
+    }
+    if (!is_password_hash(user.password_hash)) {
+      loader.problem(fmt::format(
+          "users[{}]: expected a password_hash that `sluice hash-password` has made", index));
+    }
+    const bool is_twice = std::any_of(users.begin(),
+                                      users.begin() + static_cast<std::ptrdiff_t>(index),
+                                      [&](auto& other) { return other.name == user.name; });
+    if (is_twice)
+      loader.problem(fmt::format("users[{}]: {} is there twice", index, printable(user.name)));
+  }
+}
+
 // Rules between settings.
 void check_together(Loader& loader) {
   const Config& config = loader.loaded.config;
   const auto with_source = [&loader](std::string_view key, const std::string& value) {
     return fmt::format("{} = {} ({})", key, value, loader.loaded.sources.find(key)->second);
   };
+  if (config.amqp && !is_loopback(config.amqp->host) && config.users.empty()) {
+    loader.problem(
+        fmt::format("{}: other machines can reach it, so it needs [[users]] in the file "
+                    "(`sluice hash-password` makes their hashes). Passwords and messages "
+                    "cross the network as they are: there is no TLS yet",
+                    with_source("amqp", text(*config.amqp))));
+  }
   const std::uint64_t segment = config.log.segment_bytes;
   const std::string segment_text = with_source("segment_bytes", bytes_text(segment));
   if (config.limits.disk_free_bytes_min < 2 * segment) {
@@ -202,6 +266,7 @@ Result<LoadedConfig> load_config(const ConfigSources& sources) {
   for (const auto& [key, value] : sources.flags) {
     loader.take(key, {RawValue::Kind::string, value, false}, printable(flag_name(key)));
   }
+  check_users(loader);
   check_together(loader);
   if (!loader.problems.empty()) return fail(ErrorCode::arg, std::move(loader.problems));
   return std::move(loader.loaded);
@@ -212,6 +277,12 @@ std::string printed(const LoadedConfig& loaded) {
   for (const Setting& setting : settings()) {
     const std::string line = fmt::format("{} = {}", setting.key, setting.toml(loaded.config));
     out += fmt::format("{:<44} # {}\n", line, loaded.sources.find(setting.key)->second);
+  }
+  for (const User& user : loaded.config.users) {
+    out += fmt::format("\n[[users]]\nname = {}\npassword_hash = {}\nvhosts = [{}]\n",
+                       quoted(user.name),
+                       quoted(user.password_hash),
+                       quoted(user.vhosts.front()));
   }
   return out;
 }
@@ -243,6 +314,13 @@ std::string example_toml() {
                        setting.key,
                        setting.toml(Config{}));
   }
+  out +=
+      "\n# Who may log in by AMQP; while there is nobody, guest with the password guest may, on\n"
+      "# loopback. `sluice hash-password` makes the hash. As many of these as there are users:\n"
+      "#   [[users]]\n"
+      "#   name = \"shop\"\n"
+      "#   password_hash = \"$y$...\"\n"
+      "#   vhosts = [\"/\"]\n";
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "journal/log.h"
 #include "model/limits.h"
 #include "server/log.h"
+#include "server/users.h"
 
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,8 @@ struct Endpoint {
   std::uint16_t port = 0;
 };
 
+/// Whether the literal address is this machine's own.
+bool is_loopback(const std::string& host);
 /// host:port, an IPv6 host in brackets.
 std::string text(const Endpoint& endpoint);
 /// always, 10ms, never: as the setting is written.
@@ -52,6 +55,7 @@ struct Config {
   Duration scrub_period = std::chrono::hours(24);
   journal::LogOptions log;
   model::Limits limits;
+  std::vector<User> users;  ///< [[users]] of the file. None: guest, on loopback.
   LogFormat log_format = LogFormat::text;
   LogLevel log_level = LogLevel::info;
 };

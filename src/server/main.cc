@@ -1,9 +1,11 @@
-// sluice: the one program. `serve` and `check` are here, every other subcommand is a client (cli/).
+// sluice: the one program. `serve`, `check` and `hash-password` are here, every other subcommand is
+// a client (cli/).
 #include "cli/cli.h"
 #include "server/check_command.h"
 #include "server/config.h"
 #include "server/last_resort.h"
 #include "server/serve.h"
+#include "server/users.h"
 
 #include <cstdio>
 #include <map>
@@ -113,6 +115,15 @@ void add_check(CLI::App& app, CheckOptions& options, int& exit_code) {
   command->callback([&options, &exit_code] { exit_code = exit_value(check(options)); });
 }
 
+void add_hash_password(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand(
+      "hash-password", "Read a password, print the hash for a user in the configuration");
+  command->footer(
+      "The password is the first line of standard input; a terminal does not show it.\n"
+      "docs/configuration.md says where the hash goes.");
+  command->callback([&exit_code] { exit_code = print_password_hash(); });
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Sluice: a durable job queue. Start with: sluice serve");
   app.name("sluice");
@@ -124,6 +135,7 @@ int run(int argc, char** argv) {
   CheckOptions check_options;
   add_serve(app, serve_arguments, exit_code);
   add_check(app, check_options, exit_code);
+  add_hash_password(app, exit_code);
   cli::add_commands(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -1,5 +1,6 @@
 // The table of settings: key, explanation, what is accepted, where it is stored.
 #include "server/config.h"
+#include "server/toml_file.h"
 #include "server/units.h"
 
 #include <fmt/format.h>
@@ -15,20 +16,6 @@ namespace {
 
 Result<void> expected(std::string what) {
   return fail(ErrorCode::arg, "expected " + std::move(what));
-}
-
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
 }
 
 bool is_string(const RawValue& raw) {
@@ -144,11 +131,10 @@ Setting sync_setting() {
           toml};
 }
 
-bool is_loopback(const std::string& host) {
-  in_addr four{};
-  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
-  in6_addr six{};
-  return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+bool is_address(const std::string& host) {
+  in6_addr any{};
+  return inet_pton(AF_INET, host.c_str(), &any) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &any) == 1;
 }
 
 // "host:port", "[::1]:port".
@@ -172,8 +158,8 @@ tl::unexpected<Error> reachable(const Endpoint& endpoint) {
   return fail(
       ErrorCode::arg,
       fmt::format(
-          "{} can be reached from other machines, and this version of Sluice has neither users "
-          "nor TLS: anybody there could read and change every job. Listen on 127.0.0.1:{} (or "
+          "{} can be reached from other machines, and the native protocol has neither users nor "
+          "TLS yet: anybody there could read and change every job. Listen on 127.0.0.1:{} (or "
           "[::1]:{}) and let other machines in through a tunnel, such as ssh -L or WireGuard "
           "with a local forwarder",
           endpoint.host.empty() ? "an empty host" : printable(endpoint.host),
@@ -201,15 +187,14 @@ Setting resp_setting() {
 }
 
 Setting amqp_setting() {
-  std::string range = "\"off\", or HOST:PORT with a loopback address, such as 127.0.0.1:5672";
+  std::string range = "\"off\", or HOST:PORT with a literal address, such as 127.0.0.1:5672";
   auto set = [=](Config& config, const RawValue& raw) -> Result<void> {
     if (is_string(raw) && raw.text == "off") {
       config.amqp.reset();
       return {};
     }
     const auto endpoint = is_string(raw) ? parse_endpoint(raw.text) : std::nullopt;
-    if (!endpoint) return expected(range);
-    if (!is_loopback(endpoint->host)) return reachable(*endpoint);
+    if (!endpoint || !is_address(endpoint->host)) return expected(range);
     config.amqp = *endpoint;
     config.is_amqp_asked_for = true;
     return {};
@@ -220,9 +205,9 @@ Setting amqp_setting() {
   return {
       "amqp",
       "HOST:PORT",
-      "Where AMQP 0-9-1 listens, for the clients of RabbitMQ and Celery; off: nowhere. When the "
-      "default port is taken, the server warns and goes on without; one that is set has to be "
-      "free.",
+      "Where AMQP 0-9-1 listens, for the clients of RabbitMQ and Celery; off: nowhere. Loopback "
+      "addresses only, unless the file has users. When the default port is taken, the server "
+      "warns and goes on without; one that is set has to be free.",
       range,
       set,
       toml};
@@ -381,6 +366,13 @@ std::vector<Setting> make_settings() {
 const std::vector<Setting>& settings() {
   static const std::vector<Setting> all = make_settings();
   return all;
+}
+
+bool is_loopback(const std::string& host) {
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
+  in6_addr six{};
+  return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 std::string text(const Endpoint& endpoint) {

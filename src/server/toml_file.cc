@@ -67,25 +67,49 @@ Result<std::string> read_file(const std::string& file) {
   return content;
 }
 
-void flatten(const toml::table& table, const std::string& prefix, std::vector<TomlEntry>& entries) {
-  for (const auto& [key, node] : table) {
-    std::string name = prefix + std::string(key.str());
-    if (const auto* inner = node.as_table()) {
-      flatten(*inner, name + ".", entries);
-      if (!inner->empty()) continue;
+void flatten(const toml::node& node,
+             const std::string& name,
+             unsigned line,
+             std::vector<TomlEntry>& entries) {
+  const auto* const table = node.as_table();
+  const auto* const array = node.as_array();
+  if (table != nullptr && !table->empty()) {
+    for (const auto& [key, inner] : *table) {
+      const std::string separator = name.empty() ? "" : ".";
+      flatten(inner, name + separator + std::string(key.str()), key.source().begin.line, entries);
     }
-    entries.push_back({std::move(name), raw_value(node), key.source().begin.line});
+  } else if (array != nullptr && !array->empty()) {
+    std::size_t index = 0;
+    for (const toml::node& inner : *array)
+      flatten(inner, fmt::format("{}[{}]", name, index++), inner.source().begin.line, entries);
+  } else {
+    entries.push_back({name, raw_value(node), line});
   }
 }
 
 }  // namespace
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\u{:04x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
 
 Result<std::vector<TomlEntry>> read_toml(const std::string& file) {
   const Result<std::string> content = read_file(file);
   if (!content) return tl::unexpected(content.error());
   std::vector<TomlEntry> entries;
   try {
-    flatten(toml::parse(*content), "", entries);
+    const toml::table all = toml::parse(*content);
+    if (!all.empty()) flatten(all, "", 0, entries);
   } catch (const toml::parse_error& error) {
     return fail(ErrorCode::arg,
                 fmt::format("{}:{}: this is not TOML: {}",

@@ -92,6 +92,18 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   return std::unique_ptr<Wiring>(new Wiring(std::move(impl)));
 }
 
+namespace {
+
+/// Null while there are no users: then the port lets guests in, and is on loopback.
+amqp::Login login_of(const Config& config) {
+  if (config.users.empty()) return nullptr;
+  return [&users = config.users](const std::string& name, const std::string& password) {
+    return find_user(users, name, password) != nullptr;
+  };
+}
+
+}  // namespace
+
 tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& version,
                                                        std::uint32_t connections_max) {
   const Config& config = impl_->config;
@@ -117,8 +129,8 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
   Addresses addresses;
   addresses.resp = impl_->gateway->address();
   if (!config.amqp) return addresses;
-  auto amqp = std::make_unique<amqp::Gateway>(*impl_->engine,
-                                              amqp::GatewayOptions{{sessions}, config.limits});
+  auto amqp = std::make_unique<amqp::Gateway>(
+      *impl_->engine, amqp::GatewayOptions{{sessions}, config.limits, login_of(config)});
   if (const Result<void> fine = amqp->start(config.amqp->host, config.amqp->port); !fine) {
     amqp->stop(Duration(0));
     if (config.is_amqp_asked_for) {

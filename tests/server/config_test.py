@@ -80,10 +80,23 @@ class Config(unittest.TestCase):
                 self.assertIn("tunnel", said)
         self.assertIn("SLUICE_RESP", self.refused(environment={"SLUICE_RESP": "0.0.0.0:0"}))
 
-    def test_flags_that_come_later_are_not_accepted_yet(self):
-        for flag in ("--http", "--amqp"):
-            done = serve(flag, "127.0.0.1:0")
-            self.assertEqual(done.returncode, 2, done.stderr)
+    def test_amqp_is_for_this_machine_until_there_are_users(self):
+        said = self.refused("--amqp", "0.0.0.0:5672")
+        self.assertIn("(--amqp)", said)
+        self.assertIn("[[users]]", said)
+        self.assertIn("hash-password", said)
+        done = subprocess.run([str(BINARY), "hash-password"], input="secret\n", capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.file.write_text(f'[[users]]\nname = "ada"\npassword_hash = "{done.stdout.strip()}"\n')
+        done = serve("--amqp", "0.0.0.0:5672", "--config", str(self.file), "--print-config")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("0.0.0.0:5672", done.stdout)
+
+    def test_a_password_needs_to_be_one(self):
+        for password in ("", "x" * 513):
+            done = subprocess.run([str(BINARY), "hash-password"], input=password, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("1 to 512 bytes", done.stderr)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include "engine/port.h"
 #include "gateway/amqp/broker.h"
 #include "gateway/amqp/channel.h"
+#include "gateway/amqp/connection_options.h"
 #include "gateway/amqp/message.h"
 #include "gateway/amqp/refusal.h"
 #include "gateway/dialog.h"
@@ -32,12 +33,6 @@
 #include <vector>
 
 namespace sluice::amqp {
-
-struct ConnectionOptions {
-  model::Limits limits;
-  /// Publishes without an answer beyond which no more are read.
-  std::size_t outstanding_max = 10'000;
-};
 
 class Connection final : public gateway::Dialog {
  public:
@@ -70,7 +65,9 @@ class Connection final : public gateway::Dialog {
   void end_waits() override;
   void abandon() override;
 
-  std::vector<model::Release> take_lost_leases() override { return std::exchange(lost_, {}); }
+  std::vector<model::Release> take_lost_leases() override { return {}; }
+
+  std::vector<gateway::Chore> take_chores() override { return std::exchange(chores_, {}); }
 
   engine::RequestBatch last_requests() override { return std::exchange(batch_, {}); }
 
@@ -123,7 +120,7 @@ class Connection final : public gateway::Dialog {
   void on(const ConnectionStartOk& start);
   void on(const ConnectionTuneOk& tune);
   void on(const ConnectionOpen& open);
-  void refuse_login(ByteView mechanism);
+  void log_in(bool is_somebody, const std::string& user, ByteView mechanism, bool is_told);
   void block();
   void unblock();
 
@@ -244,7 +241,7 @@ class Connection final : public gateway::Dialog {
   std::vector<std::unique_ptr<Consumer>> consumers_;  ///< By slot; null: free.
   std::vector<std::uint16_t> hungry_;                 ///< Consumers that may want to pull.
   std::vector<std::string> own_queues_;               ///< Exclusive ones.
-  std::vector<model::Release> lost_;
+  std::vector<gateway::Chore> chores_;
 };
 
 }  // namespace sluice::amqp

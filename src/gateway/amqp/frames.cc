@@ -107,7 +107,7 @@ void Connection::hand_over_bytes(std::size_t consumed) {
 
 void Connection::take_frame(const Frame& frame) {
   if (frame.type == FrameType::heartbeat) {
-    if (frame.channel != 0) fail_connection(ReplyCode::unexpected_frame, "a heartbeat on a channel");
+    if (frame.channel != 0) fail_connection(ReplyCode::unexpected_frame, "heartbeat on a channel");
     return;
   }
   if (frame.channel != 0) {

@@ -38,6 +38,7 @@ Gateway::Gateway(engine::Port& port, GatewayOptions options)
       listener_(port, options_, [this](std::uint64_t id) {
         ConnectionOptions connection;
         connection.limits = options_.limits;
+        connection.login = options_.login;
         connection.outstanding_max = options_.outstanding_max;
         return std::make_unique<Connection>(broker_, port_, std::move(connection), id);
       }) {}

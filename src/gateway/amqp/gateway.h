@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "engine/port.h"
 #include "gateway/amqp/broker.h"
+#include "gateway/amqp/connection_options.h"
 #include "gateway/listener.h"
 #include "model/limits.h"
 
@@ -20,6 +21,7 @@ namespace sluice::amqp {
 
 struct GatewayOptions : gateway::SessionOptions {
   model::Limits limits;
+  Login login;  ///< Null: guest with the password guest.
 };
 
 class Gateway {

@@ -44,27 +44,27 @@ bool has_capability(Table properties, ByteView name) {
   return value && value->boolean().value_or(false);
 }
 
-struct Login {
+struct Credentials {
   ByteView user;
   ByteView password;
 };
 
 /// RFC 4616: NUL user NUL password.
-std::optional<Login> plain_login(ByteView response) {
+std::optional<Credentials> plain_login(ByteView response) {
   const std::size_t first = response.find('\0');
   if (first == ByteView::npos) return std::nullopt;
   const std::size_t second = response.find('\0', first + 1);
   if (second == ByteView::npos) return std::nullopt;
-  return Login{response.substr(first + 1, second - first - 1), response.substr(second + 1)};
+  return Credentials{response.substr(first + 1, second - first - 1), response.substr(second + 1)};
 }
 
-std::optional<Login> amqplain_login(ByteView response) {
+std::optional<Credentials> amqplain_login(ByteView response) {
   if (validate_table(response)) return std::nullopt;
   const Table table{response};
   const std::optional<Value> user = table.find("LOGIN");
   const std::optional<Value> password = table.find("PASSWORD");
   if (!user || !password || !user->text() || !password->text()) return std::nullopt;
-  return Login{*user->text(), *password->text()};
+  return Credentials{*user->text(), *password->text()};
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ void Connection::take_connection_method(const ClientMethod& method) {
 
 void Connection::on(const ConnectionStartOk& start) {
   const ByteView mechanism = start.mechanism.bytes;
-  std::optional<Login> login;
+  std::optional<Credentials> login;
   if (mechanism == "PLAIN") {
     login = plain_login(start.response.bytes);
   } else if (mechanism == "AMQPLAIN") {
@@ -125,24 +125,46 @@ void Connection::on(const ConnectionStartOk& start) {
   }
   can_be_blocked_ = has_capability(start.client_properties, "connection.blocked");
   can_be_cancelled_ = has_capability(start.client_properties, "consumer_cancel_notify");
-  if (!login || login->user != "guest" || login->password != "guest") {
-    if (!has_capability(start.client_properties, "authentication_failure_close")) {
-      stage_ = Stage::over;  // It takes the end of the connection for the refusal.
-      return;
-    }
-    return refuse_login(mechanism);
+  const bool is_told = has_capability(start.client_properties, "authentication_failure_close");
+  if (!login || !options_.login) {
+    const bool is_guest = login && login->user == "guest" && login->password == "guest";
+    return log_in(is_guest, "guest", mechanism, is_told);
   }
-  user_ = std::string(login->user);
+  then_ = [](model::Answer&) {};  // Nothing more is read meanwhile.
+  chores_.emplace_back([this,
+                        check = options_.login,
+                        user = std::string(login->user),
+                        password = std::string(login->password),
+                        mechanism = std::string(mechanism),
+                        is_told] {
+    const bool is_somebody = check(user, password);
+    return [this, is_somebody, user, mechanism, is_told] {
+      then_ = nullptr;
+      log_in(is_somebody, user, mechanism, is_told);
+    };
+  });
+}
+
+/// `is_told`: the client understands why it is refused; others take the end for that.
+void Connection::log_in(bool is_somebody,
+                        const std::string& user,
+                        ByteView mechanism,
+                        bool is_told) {
+  if (!is_somebody && !is_told) {
+    stage_ = Stage::over;
+    return;
+  }
+  if (!is_somebody) {
+    return fail_connection(
+        ReplyCode::access_refused,
+        fmt::format("Login was refused using authentication mechanism {}. For details see the "
+                    "broker logfile.",
+                    mechanism));
+  }
+  user_ = user;
   append_method(
       output_, 0, ConnectionTune{offered_channel_max, offered_frame_max, offered_heartbeat});
   stage_ = Stage::tune;
-}
-
-void Connection::refuse_login(ByteView mechanism) {
-  fail_connection(ReplyCode::access_refused,
-                  fmt::format("Login was refused using authentication mechanism {}. For details "
-                              "see the broker logfile.",
-                              mechanism));
 }
 
 void Connection::on(const ConnectionTuneOk& tune) {
