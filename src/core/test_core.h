@@ -12,7 +12,7 @@
 
 namespace sluice::core {
 
-class TestCore {
+class TestCore final : public RecordReader {
  public:
   explicit TestCore(const model::Limits& limits = {}) : limits_(limits) { start(); }
 
@@ -45,18 +45,33 @@ class TestCore {
   std::vector<model::Reply> call(Call run) {
     Buffer facts;
     Output out;
-    out.open(facts, Position(1, 64));
+    out.open(facts, end());
     run(out);
-    has_written_ = !facts.empty();
-    frames_.emplace_back(facts.view());
+    frames_.push_back(facts.size());
+    log_.append(facts.view());
     return std::move(out.replies);
   }
 
+  /// What one of the frames has at this place.
+  Result<ByteView> read(Position at, std::size_t size) override {
+    if (is_unreadable) return fail(ErrorCode::corrupt, "a bad sector");
+    return ByteView(log_).substr(at.offset() - first, size);
+  }
+
+  bool is_unreadable = false;
+
+  /// Publishes all dead letters that wait for it.
+  void forward_dead(const Core::HeadersOf& headers_of = {}) {
+    for (bool more = true; more;) {
+      call([&](Output& out) { more = core_->forward_dead(now(), headers_of, *this, out); });
+    }
+  }
+
   /// Whether the last call wrote facts.
-  bool has_written() const { return has_written_; }
+  bool has_written() const { return frames_.back() > 0; }
 
   /// How many bytes of facts the last call wrote.
-  std::size_t written_bytes() const { return frames_.back().size(); }
+  std::size_t written_bytes() const { return frames_.back(); }
 
   /// All replies that the command gives, to whomever.
   std::vector<model::Reply> replies(std::uint64_t ticket, const model::Command& command) {
@@ -100,10 +115,18 @@ class TestCore {
   }
 
  private:
+  static constexpr std::uint32_t first = 64;  ///< The first byte of the log.
+
+  Position end() const { return {1, static_cast<std::uint32_t>(first + log_.size())}; }
+
   void start() {
     core_.emplace(limits_, std::uint16_t{0});
-    for (const std::string& frame : frames_)
-      check(core_->restore(Position(1, 64), frame).has_value());
+    std::uint32_t offset = first;
+    for (const std::size_t bytes : frames_) {
+      const ByteView frame = ByteView(log_).substr(offset - first, bytes);
+      check(core_->restore(Position(1, offset), frame).has_value());
+      offset += static_cast<std::uint32_t>(bytes);
+    }
     check(core_->finish_restore().has_value());
     call([this](Output& out) { core_->boot(now(), out); });
     for (bool more = true; more;)
@@ -112,8 +135,8 @@ class TestCore {
 
   const model::Limits limits_;
   std::optional<Core> core_;
-  std::vector<std::string> frames_;
-  bool has_written_ = false;
+  std::string log_;
+  std::vector<std::size_t> frames_;  // The sizes.
   std::int64_t ms_ = 1'000'000;
 };
 

@@ -77,7 +77,12 @@ Result<std::string> hash_password(const std::string& password) {
 }
 
 bool is_password_hash(const std::string& text) {
-  return text.size() < CRYPT_OUTPUT_SIZE && text.starts_with('$') && !crypted("", text).empty();
+  constexpr std::size_t shortest_digest = 22;  // MD5's.
+  const std::size_t last = text.rfind('$');
+  if (text.size() >= CRYPT_OUTPUT_SIZE || !text.starts_with('$') || last == 0) return false;
+  if (text.size() - last <= shortest_digest) return false;
+  const int known = ::crypt_checksalt(text.c_str());
+  return known == CRYPT_SALT_OK || known == CRYPT_SALT_METHOD_LEGACY;
 }
 
 bool is_password(const std::string& password, const std::string& hash) {

@@ -30,8 +30,17 @@ TEST(Passwords, HaveLimits) {
 }
 
 TEST(Passwords, WhatIsNoHashIsTold) {
-  for (const char* const text : {"", "secret", "$9$what$ever", "$"})
+  const std::string digest(43, 'a');
+  for (const std::string& text : {std::string(),
+                                  std::string("secret"),
+                                  std::string("$"),
+                                  "$9$what$" + digest,
+                                  "$y$j9T$salt$",
+                                  digest,
+                                  "$" + digest,
+                                  "$y$j9T$salt$" + std::string(500, 'a')})
     EXPECT_FALSE(is_password_hash(text)) << text;
+  EXPECT_TRUE(is_password_hash("$2b$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui"));
 }
 
 TEST(Users, AreFoundByNameAndPassword) {
