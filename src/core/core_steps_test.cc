@@ -48,6 +48,20 @@ class Steps : public testing::Test {
   TestCore core_;
 };
 
+TEST_F(Steps, OfAQueueThatEndsUnused) {
+  model::QueuePolicy policy;
+  policy.expires = Duration(1000);
+  core_.apply(model::DeclareQueue{"unused", std::make_shared<model::QueuePolicy>(policy)});
+  for (std::uint64_t job = 0; job <= step_jobs; ++job)
+    core_.push("unused");
+  core_.pass(Duration(900));
+  EXPECT_TRUE(std::holds_alternative<model::Counted>(
+      core_.apply(model::PurgeQueue{"mail"})));  // Another one; this is no use of it.
+  core_.pass(Duration(200));
+  EXPECT_EQ(TestCore::error_of(core_.apply(model::GetQueue{"unused"})), ErrorCode::no_queue);
+  core_->check_invariants();
+}
+
 TEST_F(Steps, OfAPurge) {
   expect_two_steps(model::PurgeQueue{"mail"});
   EXPECT_EQ(jobs_in(model::JobState::ready), 0u);

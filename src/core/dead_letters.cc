@@ -95,16 +95,17 @@ bool Core::forward_dead(Now now, const HeadersOf& headers_of, RecordReader& read
   return false;
 }
 
-/// False: no queue takes it, or there is no such exchange.
+/// False: no queue takes it, or there is no such exchange. One that cannot be read stays dead
+/// here, whatever becomes of others.
 bool Core::forward(
     Slot slot, Now now, const HeadersOf& headers_of, RecordReader& reader, Output& out) {
   const Job& job = jobs_[slot];
   const Queue& queue = *queues_[job.queue];
   const Result<ByteView> read = reader.read(job.home, job.record_bytes);
-  if (!read) return false;
+  if (!read) return true;
   const std::string bytes(*read);  // What is written now may move what was read.
   const Result<JobRecord> record = read_record(bytes);
-  if (!record) return false;
+  if (!record) return true;
   const Details& details = jobs_.details(slot);
   Letter letter = read_letter(*record, queue.name);
   const model::DeathReason reason = details.death.value_or(model::DeathReason::rejected);

@@ -127,7 +127,8 @@ Result<Fact> decode_changed(Reader& reader, const char* begin, Position at) {
   changed.time = time_of(head.time);
   changed.order = head.order;
   changed.due = time_of(head.due);
-  if (head.death != 0 && head.death <= model::death_reason_count) {
+  if (head.death > model::death_reason_count) return bad("job_changed has an unknown death");
+  if (head.death != 0) {
     changed.death = static_cast<model::DeathReason>(head.death - 1);
   }
   changed.is_event = (head.flags & change_is_event) != 0;

@@ -86,6 +86,16 @@ TEST(Facts, AnUnknownStateIsRefused) {
   EXPECT_EQ(refusal(change), "a fact is malformed: job_changed has an unknown state");
 }
 
+TEST(Facts, AnUnknownDeathIsRefused) {
+  constexpr std::size_t death_at = 3;
+  JobChanged changed;
+  changed.death = model::DeathReason::delivery_limit;
+  std::string change = change_of_a_job(changed);
+  EXPECT_EQ(refusal(change), "");
+  ++change[death_at];
+  EXPECT_EQ(refusal(change), "a fact is malformed: job_changed has an unknown death");
+}
+
 TEST(Facts, ARecordThatIsNotAsLongAsItSaysIsRefused) {
   std::string record = record_of_a_job();
   overwrite(record, record_bytes_at, static_cast<std::uint32_t>(record.size() + 1));

@@ -121,6 +121,20 @@ TEST_F(Life, OneListingExaminesABoundedNumberOfJobsAndGoesOnFromItsCursor) {
   EXPECT_EQ(found.cursor, model::JobId());
 }
 
+TEST_F(Life, AListingOfOneStateDoesNotGoOnFromAJobOfAnother) {
+  model::PushOptions options;
+  options.keep = Duration(std::chrono::hours(1));
+  const model::JobId id = core_.push("mail", &options);
+  core_.apply(model::Cancel{id});
+  model::ListJobs list;
+  list.queue = "mail";
+  list.state = JobState::ready;
+  list.cursor = id;
+  EXPECT_EQ(TestCore::error_of(core_.apply(list)), ErrorCode::no_job);
+  list.state = JobState::cancelled;
+  EXPECT_TRUE(std::holds_alternative<std::unique_ptr<model::JobList>>(core_.apply(list)));
+}
+
 TEST_F(Life, AListingSaysHowOldAndHowNewItsJobsMayBe) {
   core_.push("mail");
   model::ListJobs list;

@@ -63,7 +63,7 @@ void Core::assign(Slot slot, const JobChanged& changed) {
   job.due = changed.due;
   if (changed.queue) job.queue = *changed.queue;
   const bool has_news = changed.is_event || !changed.worker.empty() || !changed.note.empty() ||
-                        changed.has_result || changed.expires || changed.death;
+                        changed.has_result || changed.expires;
   if (!has_news) return;
   Details& details = jobs_.details(slot);
   details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details.heap_bytes());
@@ -185,12 +185,11 @@ void Core::make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Ou
   transition(slot, changed, out);
 }
 
-/// By the job's own limit, or its queue's.
+/// By the leased job's own limit, or its queue's.
 bool Core::is_last_attempt(Slot slot) const {
   const Job& job = jobs_[slot];
-  const Details* details = jobs_.details_if_any(slot);
   const std::uint32_t policy = queues_[job.queue]->policy.max_attempts;
-  return job.attempt >= (details == nullptr ? policy : details->max_attempts.value_or(policy));
+  return job.attempt >= jobs_.details_if_any(slot)->max_attempts.value_or(policy);
 }
 
 void Core::retry_or_die(

@@ -73,6 +73,25 @@ TEST_F(WaitingPulls, HandOutAtMostTheirLimitOfBytes) {
   EXPECT_EQ(std::get<std::unique_ptr<model::Delivered>>(answer)->jobs.size(), 4u);
 }
 
+TEST_F(WaitingPulls, ThatStayEndWithTheirBytesAndSayWhatIsLeftOfTheirCount) {
+  model::Pull command;
+  command.queues = &mail_queue;
+  command.wait = duration_max;
+  command.count = 10;
+  command.stays = true;
+  EXPECT_TRUE(core_.replies(1, command).empty());
+  const std::string half(model::pull_stays_bytes / 2, 'x');
+  const auto unused_after_a_push = [&] {
+    core_.apply(model::Push{"mail", "type", half, nullptr});
+    const auto replies = dispatch();
+    return std::get<std::unique_ptr<model::Delivered>>(replies.at(0).answer)->unused;
+  };
+  EXPECT_EQ(unused_after_a_push(), 0u);
+  EXPECT_EQ(unused_after_a_push(), 8u);
+  core_.push("mail");
+  EXPECT_TRUE(dispatch().empty());
+}
+
 TEST_F(WaitingPulls, BehindOthersInOneQueueAreServedFromAnother) {
   EXPECT_TRUE(pull(1, Duration(100)).empty());
   core_.push("mail");

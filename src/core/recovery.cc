@@ -403,8 +403,9 @@ void Core::check_invariants() const {
     }
   });
   check(timers == timers_.size() + wall_timers_.size());
-  for (const std::unique_ptr<Queue>& queue : queues_)
-    check(queue == nullptr || queue->ready_bytes == ready_bytes[queue->index]);
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    if (queue != nullptr) check(queue->ready_bytes == ready_bytes[queue->index]);
+  }
 }
 
 }  // namespace sluice::core

@@ -31,14 +31,16 @@ TEST(Passwords, HaveLimits) {
 
 TEST(Passwords, WhatIsNoHashIsTold) {
   const std::string digest(43, 'a');
-  for (const std::string& text : {std::string(),
-                                  std::string("secret"),
-                                  std::string("$"),
-                                  "$9$what$" + digest,
-                                  "$y$j9T$salt$",
-                                  digest,
-                                  "$" + digest,
-                                  "$y$j9T$salt$" + std::string(500, 'a')})
+  const std::string salted = "$y$j9T$salt$";
+  const std::vector<std::string> wrong{"",
+                                       "secret",
+                                       "$",
+                                       "$9$what$" + digest,
+                                       salted,
+                                       digest,
+                                       "$" + digest,
+                                       salted + std::string(500, 'a')};
+  for (const std::string& text : wrong)
     EXPECT_FALSE(is_password_hash(text)) << text;
   EXPECT_TRUE(is_password_hash("$2b$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui"));
 }
