@@ -3,7 +3,7 @@
 and checks that every relative link leads somewhere.
 
 The blocks of one file share a server and a directory and run in order. The text is run as it stands, with
-`sluice` being the built one and port 7770 the test server's. Lines behind a line with `$ ` are the output
+`sluice` being the built one, and the ports 7770 and 5672 the test server's. Lines behind a line with `$ ` are the output
 to expect; `…` stands for anything.
 """
 import os
@@ -53,11 +53,12 @@ def matches(expected, actual):
 
 
 class Documentation(unittest.TestCase):
-    def run_block(self, port, folder, block):
-        environment = {**OUTSIDE, "SLUICE_URL": f"sluice://127.0.0.1:{port}", "NO_COLOR": "1",
+    def run_block(self, server, folder, block):
+        environment = {**OUTSIDE, "SLUICE_URL": f"sluice://127.0.0.1:{server.port}", "NO_COLOR": "1",
                        "PATH": f"{BINARY.parent}:{os.environ['PATH']}"}
         for command, expected in steps(block):
-            script = command.replace("build/release/sluice", "sluice").replace("7770", str(port))
+            script = command.replace("build/release/sluice", "sluice")
+            script = script.replace("7770", str(server.port)).replace("5672", str(server.amqp_port))
             done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
                                   stdin=subprocess.DEVNULL)
@@ -72,10 +73,10 @@ class Documentation(unittest.TestCase):
             found = list(blocks(path))
             if not found:
                 continue
-            with Server() as server, tempfile.TemporaryDirectory() as folder:
+            with Server(options=["--amqp", "127.0.0.1:0"]) as server, tempfile.TemporaryDirectory() as folder:
                 for line, block in found:
                     with self.subTest(f"{path.relative_to(ROOT)}:{line}"):
-                        self.run_block(server.port, folder, block)
+                        self.run_block(server, folder, block)
                         count += 1
         self.assertGreater(count, 0, "no document has a `sh test` block")
 
