@@ -6,6 +6,20 @@
 
 namespace sluice::model {
 
+ByteView name(DeathReason reason) {
+  switch (reason) {
+    case DeathReason::rejected:
+      return "rejected";
+    case DeathReason::expired:
+      return "expired";
+    case DeathReason::max_length:
+      return "maxlen";
+    case DeathReason::delivery_limit:
+      return "delivery_limit";
+  }
+  return {};
+}
+
 std::string encode_deaths(const std::vector<Death>& deaths) {
   Buffer out;
   for (const Death& death : deaths) {

@@ -20,6 +20,9 @@ enum class DeathReason : std::uint8_t {
 };
 inline constexpr std::size_t death_reason_count = 4;
 
+/// As RabbitMQ writes it: rejected, expired, maxlen, delivery_limit.
+ByteView name(DeathReason reason);
+
 struct Death {
   std::string queue;
   DeathReason reason{};

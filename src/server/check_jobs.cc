@@ -3,6 +3,7 @@
 
 #include "cli/output.h"
 #include "engine/inspect.h"
+#include "gateway/readable_headers.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -41,8 +42,10 @@ json::object to_json(const model::JobInfo& job) {
   }
   if (!job.headers.empty()) {
     json::object headers;
-    for (const auto& [key, value] : job.headers)
-      cli::put_bytes(headers, key, value);
+    for (const auto& [key, value] : job.headers) {
+      for (const auto& [name, text] : gateway::readable_header(key, value))
+        cli::put_bytes(headers, name, text);
+    }
     object["headers"] = std::move(headers);
   }
   cli::put_bytes(object, "payload", job.payload);

@@ -7,20 +7,6 @@
 namespace sluice::amqp {
 namespace {
 
-ByteView reason_text(model::DeathReason reason) {
-  switch (reason) {
-    case model::DeathReason::rejected:
-      return "rejected";
-    case model::DeathReason::expired:
-      return "expired";
-    case model::DeathReason::max_length:
-      return "maxlen";
-    case model::DeathReason::delivery_limit:
-      return "delivery_limit";
-  }
-  return "";
-}
-
 std::uint64_t seconds(WallTime time) {
   return static_cast<std::uint64_t>(
       std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()).count());
@@ -29,7 +15,7 @@ std::uint64_t seconds(WallTime time) {
 void put_death(TableWriter& table, const model::Death& death, ByteView expiration) {
   table.open_table();
   table.name("count").integer(static_cast<std::int64_t>(death.count));
-  table.name("reason").text(reason_text(death.reason));
+  table.name("reason").text(model::name(death.reason));
   table.name("queue").text(death.queue);
   table.name("time").timestamp(seconds(death.time));
   table.name("exchange").text(death.exchange);
@@ -63,7 +49,7 @@ void append_dead_properties(Buffer& out, ByteView raw, const std::vector<model::
   const model::Death& first = deaths.back();
   table.name("x-first-death-exchange").text(first.exchange);
   table.name("x-first-death-queue").text(first.queue);
-  table.name("x-first-death-reason").text(reason_text(first.reason));
+  table.name("x-first-death-reason").text(model::name(first.reason));
   if (properties->headers) {
     for (const auto& [name, value] : *properties->headers) {
       if (!is_of_deaths(name)) table.name(name).value(value);

@@ -2,7 +2,9 @@
 // written with one check of the buffer's room and field names that were encoded at compile time.
 #include "gateway/native/rendering.h"
 
+#include "gateway/readable_headers.h"
 #include "gateway/text.h"
+#include "model/header_names.h"
 #include "model/headers.h"
 
 #include <array>
@@ -72,10 +74,23 @@ constexpr std::size_t delivery_fields = 8;
 
 void render_delivery(Writer& out, const model::Delivery& job, const Calendar& calendar) {
   std::size_t header_count = 0;
-  model::for_each_header(job.headers, [&](ByteView, ByteView) { ++header_count; });
+  bool has_reserved = false;
+  const auto count = [&](ByteView name, ByteView) {
+    ++header_count;
+    has_reserved = has_reserved || model::is_reserved_header(name);
+  };
+  ByteView headers = job.headers;
+  model::for_each_header(headers, count);
+  std::string readable;
+  if (has_reserved) {
+    readable = gateway::readable_headers(headers);
+    headers = readable;
+    header_count = 0;
+    model::for_each_header(headers, count);
+  }
   // A header is stored behind two lengths of four bytes each, and written as two bulk strings.
   const std::size_t room = delivery_frame_max + job.queue.size() + job.type.size() +
-                           job.payload.size() + job.headers.size() +
+                           job.payload.size() + headers.size() +
                            header_count * 2 * resp::bulk_frame_max;
   Buffer& buffer = out.buffer();
   const bool has_maps = out.version() == Version::resp3;
@@ -91,7 +106,7 @@ void render_delivery(Writer& out, const model::Delivery& job, const Calendar& ca
   at = resp::put_text(at, field<"headers">);
   at = has_maps ? resp::put_header(at, '%', header_count)
                 : resp::put_header(at, '*', header_count * 2);
-  model::for_each_header(job.headers, [&](ByteView key, ByteView value) {
+  model::for_each_header(headers, [&](ByteView key, ByteView value) {
     at = resp::put_bulk(resp::put_bulk(at, key), value);
   });
   at = resp::put_text(at, field<"deadline">);
@@ -167,9 +182,14 @@ void render_job(Writer& out, const model::JobInfo& job, const Calendar& calendar
       out.bulk_decimal(dependency.id.value);
   }
   if (!job.headers.empty()) {
-    put_field(out, field<"headers">);
-    out.map(job.headers.size());
+    std::vector<std::pair<std::string, std::string>> headers;
     for (const auto& [key, value] : job.headers) {
+      for (auto& shown : gateway::readable_header(key, value))
+        headers.push_back(std::move(shown));
+    }
+    put_field(out, field<"headers">);
+    out.map(headers.size());
+    for (const auto& [key, value] : headers) {
       out.bulk(key);
       out.bulk(value);
     }
