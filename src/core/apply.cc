@@ -122,6 +122,14 @@ void Core::add_waiter(model::Ticket ticket, PullWaiter waiter) {
   pulls_.emplace(ticket, std::move(waiter));
 }
 
+/// What must be durable before the job is handed out.
+Position Core::durable_with(Slot slot) const {
+  const Job& job = jobs_[slot];
+  if (job.is_transient) return {};
+  const Details* details = jobs_.details_if_any(slot);
+  return details == nullptr ? job.home : std::max(job.home, details->ready_since);
+}
+
 /// Null if no queue has a ready job. `needs`: what must be durable before the jobs are handed out.
 std::unique_ptr<model::Delivered> Core::hand_out(
     const PullWaiter& pull, std::uint64_t count, Now now, Output& out, Position& needs) {
@@ -137,14 +145,8 @@ std::unique_ptr<model::Delivered> Core::hand_out(
         delivered = std::make_unique<model::Delivered>();
         delivered->jobs.reserve(std::min<std::uint64_t>(count, queue.ready.size()));
       }
-      const Job& job = jobs_[slot];
-      if (!job.is_transient) {
-        needs = std::max(needs, job.home);
-        if (const Details* details = jobs_.details_if_any(slot)) {
-          needs = std::max(needs, details->ready_since);
-        }
-      }
-      bytes += job.record_bytes;
+      needs = std::max(needs, durable_with(slot));
+      bytes += jobs_[slot].record_bytes;
       delivered->jobs.push_back(pull.duty == model::Duty::none ? give_away(slot, pull, now, out)
                                                                : lease_job(slot, pull, now, out));
       ++queue.pulled_total;

@@ -132,6 +132,7 @@ class Core {
   Slot put_new_job(const model::Push& push, Queue& queue, Now now, Output& out);
   void take_options(const model::PushOptions& options, Slot slot);
   void make_room(Queue& queue, std::size_t bytes, Now now, Output& out);
+  Position durable_with(Slot slot) const;
   std::unique_ptr<model::Delivered> hand_out(
       const PullWaiter& pull, std::uint64_t count, Now now, Output& out, Position& needs);
   model::Delivery lease_job(Slot slot, const PullWaiter& pull, Now now, Output& out);

@@ -111,7 +111,7 @@ bool Core::forward(
   const model::DeathReason reason = details.death.value_or(model::DeathReason::rejected);
   add_death(letter, queue.name, reason, now.wall);
 
-  const std::string exchange = *queue.policy.dead_letter_exchange;
+  const std::string exchange = queue.policy.dead_letter_exchange.value_or("");
   const std::optional<std::string> key = queue.policy.dead_letter_key;
   const std::string deaths = model::encode_deaths(letter.deaths);
   if (key) letter.keys = {*key};

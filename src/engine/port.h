@@ -44,11 +44,11 @@ struct Request {
 struct RequestBatch {
   Buffer bytes;
   std::vector<Request> requests;
-  std::deque<model::PushOptions> options;         ///< Push::options points here.
-  std::deque<std::vector<ByteView>> queue_lists;  ///< Pull::queues points here.
-  std::forward_list<std::string> strings;         ///< More that commands view.
+  std::deque<model::PushOptions> options;                          ///< Push::options points here.
+  std::deque<std::vector<ByteView>> queue_lists;                   ///< Pull::queues points here.
+  std::forward_list<std::string> strings;                          ///< More that commands view.
   std::forward_list<std::vector<model::HeaderView>> header_lists;  ///< Publish::headers, too.
-  Charge charge{};                                ///< The gateway's: what is not applied yet.
+  Charge charge{};  ///< The gateway's: what is not applied yet.
 };
 
 struct SessionReply {

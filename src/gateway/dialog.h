@@ -70,6 +70,7 @@ class Dialog {
   virtual void abandon() = 0;
   /// What has to be given back for a client that is gone or was never told of it.
   virtual std::vector<model::Release> take_lost_leases() = 0;
+
   /// After abandon(): what else is to be done, now that it is gone.
   virtual engine::RequestBatch last_requests() { return {}; }
 
