@@ -12,8 +12,8 @@
 // the frames before the cut gives the state the core had there (core_property_test.cc).
 //
 // Reading order: push.cc and apply.cc (what each command does, in the order of a job's life),
-// lifecycle.cc (every change of state goes through there), queues.cc, views.cc (what people see),
-// recovery.cc (restore, boot, carry). One thread; not copyable.
+// lifecycle.cc (every change of state goes through there), dead_letters.cc, queues.cc, views.cc
+// (what people see), recovery.cc (restore, boot, carry). One thread; not copyable.
 #pragma once
 
 #include "base/result.h"
@@ -159,8 +159,7 @@ class Core {
   void finish(Slot slot, JobChanged& changed, Now now, Output& out);
   void die(Slot slot, const Cause& cause, Now now, Output& out);
   bool forward(Slot, Now, const HeadersOf&, RecordReader&, Output&);  // dead_letters.cc
-  void retry_or_die(
-      Slot slot, ByteView message, std::optional<Duration> after, Now now, Output& out);
+  void retry_or_die(Slot, ByteView message, std::optional<Duration> after, Now, Output&);
   void settle(Now now, Output& out);
   void tell_awaiting(model::JobId id, Slot slot, Output& out);
   void settle_dependents(const Settled& settled, Now now, Output& out);
