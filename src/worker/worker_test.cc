@@ -353,7 +353,7 @@ TEST_F(WorkerTest, SaysWhatIsMissing) {
   Worker bad_url(options().url("http://nowhere"));
   bad_url.handle("x", [](Context&) -> Awaitable<void> { co_return; });
   EXPECT_EQ(bad_url.run().error().code, ErrorCode::arg);
-  Worker bad_queue(options().queue("no spaces allowed"));
+  Worker bad_queue(options().queue("no\ncontrol characters"));
   bad_queue.handle("x", [](Context&) -> Awaitable<void> { co_return; });
   EXPECT_EQ(bad_queue.run().error().code, ErrorCode::arg);
 }

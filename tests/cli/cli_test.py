@@ -349,7 +349,7 @@ class Work(Cli):
             worker = self.start_worker("sleep 1; echo done", "--max-jobs", 1, *url)
             self.assertTrue(eventually(lambda: self.json("job", job_id, *url)["state"] == "leased", 20))
             server.kill()
-            again = self.start("serve", "--data", server.directory / "data", "--resp", address,
+            again = self.start("serve", "--data", server.directory / "data", "--resp", address, "--amqp", "off",
                                stdout=subprocess.DEVNULL)
             try:
                 self.assertEqual(worker.wait(SECONDS_MAX), OK)

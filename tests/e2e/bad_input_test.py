@@ -28,9 +28,9 @@ MATRIX = [
     (("EXCHANGE", "SET", "e", "ring"), "ARG", "ring"),
     (("EXCHANGE", "SET", "e", "topic", "NOSUCH"), "ARG", "NOSUCH"),
     (("EXCHANGE", "SET", "e", "topic", "ALTERNATE"), "ARG", "ALTERNATE"),
-    (("EXCHANGE", "SET", "a b", "topic"), "ARG", "exchange"),
+    (("EXCHANGE", "SET", "a\tb", "topic"), "ARG", "exchange"),
     (("EXCHANGE", "SET", LONG, "topic"), "ARG", "exchange"),
-    (("EXCHANGE", "SET", "e", "topic", "ALTERNATE", "a b"), "ARG", "alternate"),
+    (("EXCHANGE", "SET", "e", "topic", "ALTERNATE", "a\tb"), "ARG", "alternate"),
     (("EXCHANGE", "GET", "nosuch"), "NOEXCHANGE", "nosuch"),
     (("EXCHANGE", "DELETE", "nosuch"), "NOEXCHANGE", "nosuch"),
     (("EXCHANGE", "DELETE", "e", "NOSUCH"), "ARG", "NOSUCH"),
@@ -65,14 +65,13 @@ MATRIX = [
     # Names.
     (("PUSH", "", "t", "p"), "ARG", "queue"),
     (("PUSH", LONG, "t", "p"), "TOOBIG|ARG", "queue"),
-    (("PUSH", "a b", "t", "p"), "ARG", "queue"),
-    (("PUSH", "q/../x", "t", "p"), "ARG", "queue"),
+    (("PUSH", "a\tb", "t", "p"), "ARG", "queue"),
     (("PUSH", "q\0", "t", "p"), "ARG", "queue"),
-    (("PUSH", "schlüssel", "t", "p"), "ARG", "queue"),
+    (("PUSH", b"q\xff", "t", "p"), "ARG", "queue"),
     (("PUSH", "q", LONG, "p"), "TOOBIG|ARG", "type"),
-    (("PULL", "a b"), "ARG", "queue"),
-    (("QUEUE", "GET", "a b"), "ARG|NOQUEUE", "queue"),
-    (("QUEUE", "SET", "a b", "priority", "1"), "ARG", "queue"),
+    (("PULL", "a\tb"), "ARG", "queue"),
+    (("QUEUE", "GET", "a\tb"), "ARG|NOQUEUE", "queue"),
+    (("QUEUE", "SET", "a\tb", "priority", "1"), "ARG", "queue"),
     # Options of PUSH: missing value, wrong type, over the limit.
     *[((*PUSH, option), "ARG", option) for option in
       "DELAY AT PRIORITY ATTEMPTS BACKOFF TIMEOUT TTL UNIQUE KEEP AFTER HEADER GROUP".split()],
@@ -95,7 +94,7 @@ MATRIX = [
     ((*PUSH, *("AFTER", "1") * 1001), "TOOBIG|ARG", "AFTER"),
     ((*PUSH, "HEADER", "k"), "ARG", "HEADER"),
     ((*PUSH, "HEADER", "", "v"), "ARG", "HEADER"),
-    ((*PUSH, "HEADER", "k", "v" * (64 << 10)), "TOOBIG", "header"),
+    ((*PUSH, "HEADER", "k", "v" * (192 << 10)), "TOOBIG", "header"),
     ((*PUSH, *("HEADER", "k", "v") * 257), "TOOBIG|ARG", "header"),
     ((*PUSH, "GROUP", "g"), "ARG", "GROUP"),
     ((*PUSH, "DELAY", "1s", "AT", "1"), "ARG", "AT|DELAY"),
@@ -137,9 +136,9 @@ MATRIX = [
     (("JOBS", "q", "CURSOR", "x"), "ARG", "CURSOR"),
     (("JOBS", "q", "OLDER", "x"), "ARG", "OLDER"),
     *[(("QUEUE", "SET", "q", field, value), "ARG|TOOBIG", field) for field, value in
-      (("priority", "256"), ("delay", "soon"), ("max_attempts", "0"), ("backoff", "fixed"), ("timeout", "25h"),
+      (("priority", "256"), ("delay", "soon"), ("max_attempts", "65536"), ("backoff", "fixed"), ("timeout", "25h"),
        ("ttl", "x"), ("keep", "x"), ("keep_max", "-1"), ("max_length", "x"), ("overflow", "explode"),
-       ("dead_letter", "a b"))],
+       ("dead_letter", "a\tb"))],
     (("DEAD", "REDRIVE", "q", "abc"), "ARG", "id"),
     (("BACKUP", "relative/path"), "ARG", "BACKUP|director"),
     (("BACKUP", "/tmp"), "ARG|IO|EXISTS|ERR", "/tmp"),
@@ -170,7 +169,7 @@ class BadInput(unittest.TestCase):
     def test_every_error_has_a_code_and_names_the_field(self):
         with self.server.client() as client:
             for number, (words, codes, names) in enumerate(MATRIX):
-                shown = " ".join(word[:40] for word in words[:10])
+            shown = " ".join(str(word)[:40] for word in words[:10])
                 with self.subTest(shown):
                     client.send(words, ("ECHO", str(number)))
                     reply = client.receive()

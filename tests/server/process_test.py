@@ -193,12 +193,12 @@ class Stop(unittest.TestCase):
 
     def test_a_client_that_vanished_or_a_closed_log_does_not_end_it(self):
         with tempfile.TemporaryDirectory(prefix="sluice-pipe-") as directory:
-            process = subprocess.Popen([str(BINARY), "serve", "--data", directory + "/data", "--resp",
+            process = subprocess.Popen([str(BINARY), "serve", "--data", directory + "/data", "--amqp", "off", "--resp",
                                         "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
             try:
                 port = None
                 while port is None:
-                    found = re.search(r"address=127\.0\.0\.1:(\d+)", process.stdout.readline())
+                    found = re.search(r"protocol=resp address=127\.0\.0\.1:(\d+)", process.stdout.readline())
                     port = found and int(found[1])
                 process.stdout.close()  # Log lines now meet a broken pipe.
                 process.send_signal(signal.SIGHUP)
