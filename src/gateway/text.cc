@@ -1,6 +1,7 @@
 // Durations, backoff specifications and policies as text: see text.h.
 #include "gateway/text.h"
 
+#include "base/utf8.h"
 #include "model/limits.h"
 #include "model/names.h"
 
@@ -264,14 +265,19 @@ Error bad_queue_name(ByteView name) {
 std::string shown(ByteView text) {
   constexpr std::size_t shown_max = 64;
   std::string out = "\"";
-  for (const char c : text.substr(0, shown_max)) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  std::size_t at = 0;
+  while (at < std::min(text.size(), shown_max)) {
+    const ByteView rest = text.substr(at);
+    const std::size_t size = utf8_size(rest);
+    if (size == 0 || is_control(rest, size)) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(rest.front()));
+      ++at;
     } else {
-      out += c;
+      out += rest.substr(0, size);
+      at += size;
     }
   }
-  out += text.size() > shown_max ? "…\"" : "\"";
+  out += at < text.size() ? "…\"" : "\"";
   return out;
 }
 

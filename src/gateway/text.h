@@ -38,7 +38,8 @@ Result<void> set_policy_field(model::PolicyChange& change, ByteView field, ByteV
 /// Error ARG or TOOBIG that says what is wrong with `name`, which is none (model/names.h).
 Error bad_queue_name(ByteView name);
 
-/// `text` in double quotes for an error message: cut when long, control characters as \xNN.
+/// `text` in double quotes for an error message: cut when long, control characters and what is no
+/// UTF-8 as \xNN.
 std::string shown(ByteView text);
 
 /// Compares with upper-case letters, digits and '_', whatever the case of `text`.

@@ -126,6 +126,9 @@ TEST(BadQueueName, SaysWhatIsWrong) {
 
 TEST(Quoting, IsShortAndSafe) {
   EXPECT_EQ(shown("a\r\nb"), "\"a\\x0d\\x0ab\"");
+  EXPECT_EQ(shown("schlüssel"), "\"schlüssel\"");
+  EXPECT_EQ(shown("q\xff"), "\"q\\xff\"");
+  EXPECT_EQ(shown(std::string(63, 'x') + "üü"), "\"" + std::string(63, 'x') + "ü…\"");
   EXPECT_EQ(shown(std::string(65, 'x')), "\"" + std::string(64, 'x') + "…\"");
 }
 

@@ -169,7 +169,7 @@ class BadInput(unittest.TestCase):
     def test_every_error_has_a_code_and_names_the_field(self):
         with self.server.client() as client:
             for number, (words, codes, names) in enumerate(MATRIX):
-            shown = " ".join(str(word)[:40] for word in words[:10])
+                shown = " ".join(str(word)[:40] for word in words[:10])
                 with self.subTest(shown):
                     client.send(words, ("ECHO", str(number)))
                     reply = client.receive()

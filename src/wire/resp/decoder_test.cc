@@ -156,7 +156,9 @@ std::string written(Version version, void (*write)(Writer&)) {
 TEST(Writer, WritesBothVersions) {
   const auto all = [](Writer& out) {
     out.simple("OK");
-    out.error("ARG", "bad\r\nthing");
+    out.error("ARG",
+              "bad\r\nth\xff"
+              "ing\xc2\x9b");
     out.integer(-12);
     out.bulk("a\r\n");
     out.bulk_decimal(UINT64_MAX);
@@ -167,12 +169,14 @@ TEST(Writer, WritesBothVersions) {
     out.boolean(true);
     out.verbatim("hi");
   };
-  EXPECT_EQ(written(Version::resp2, all),
-            "+OK\r\n-ARG bad  thing\r\n:-12\r\n$3\r\na\r\n\r\n$20\r\n18446744073709551615\r\n*2\r\n"
-            "*2\r\n$-1\r\n*-1\r\n:1\r\n$2\r\nhi\r\n");
-  EXPECT_EQ(written(Version::resp3, all),
-            "+OK\r\n-ARG bad  thing\r\n:-12\r\n$3\r\na\r\n\r\n$20\r\n18446744073709551615\r\n*2\r\n"
-            "%1\r\n_\r\n_\r\n#t\r\n=6\r\ntxt:hi\r\n");
+  EXPECT_EQ(
+      written(Version::resp2, all),
+      "+OK\r\n-ARG bad  th?ing  \r\n:-12\r\n$3\r\na\r\n\r\n$20\r\n18446744073709551615\r\n*2\r\n"
+      "*2\r\n$-1\r\n*-1\r\n:1\r\n$2\r\nhi\r\n");
+  EXPECT_EQ(
+      written(Version::resp3, all),
+      "+OK\r\n-ARG bad  th?ing  \r\n:-12\r\n$3\r\na\r\n\r\n$20\r\n18446744073709551615\r\n*2\r\n"
+      "%1\r\n_\r\n_\r\n#t\r\n=6\r\ntxt:hi\r\n");
 }
 
 TEST(Writer, DecimalsOfEveryLength) {

@@ -1,6 +1,9 @@
 // Writer: see writer.h.
 #include "wire/resp/writer.h"
 
+#include "base/utf8.h"
+
+#include <algorithm>
 #include <array>
 
 namespace sluice::resp {
@@ -62,9 +65,16 @@ void Writer::error(ByteView code, ByteView message) {
   *at++ = '-';
   at = put_text(at, code);
   *at++ = ' ';
-  for (const char c : message) {
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    *at++ = is_control ? ' ' : c;
+  while (!message.empty()) {
+    const std::size_t size = utf8_size(message);
+    if (size == 0) {
+      *at++ = '?';
+    } else if (is_control(message, size)) {
+      at = std::fill_n(at, size, ' ');
+    } else {
+      at = put_text(at, message.substr(0, size));
+    }
+    message.remove_prefix(std::max<std::size_t>(size, 1));
   }
   put_text(at, "\r\n");
 }

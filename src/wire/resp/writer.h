@@ -64,7 +64,8 @@ class Writer {
 
   /// "+OK" and its like; `text` has no line end.
   void simple(ByteView text);
-  /// "-CODE message". Control characters of the message become spaces.
+  /// "-CODE message". Of the message, control characters become spaces, and what is
+  /// no UTF-8 question marks.
   void error(ByteView code, ByteView message);
   void integer(std::int64_t value);
   void bulk(ByteView bytes);
