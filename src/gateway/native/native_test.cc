@@ -1,12 +1,10 @@
 // The gateway over real sockets: first with a port that answers as told, then with the real engine.
-#include "engine/engine.h"
 #include "gateway/native/fake_port.h"
 #include "gateway/native/gateway.h"
 #include "gateway/native/test_client.h"
-#include "io/posix.h"
+#include "gateway/test_server.h"
 
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,7 +12,6 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 namespace sluice::native {
 namespace {
@@ -331,38 +328,7 @@ TEST(NativeGateway, AnAddressInUseIsSaid) {
 
 // ---- With the real engine
 
-class Server {
- public:
-  Server() {
-    char name[] = "/tmp/sluice-native-XXXXXX";
-    path_ = ::mkdtemp(name);
-    directory_ = std::move(*io::open_directory(path_));
-    Result<std::unique_ptr<engine::Engine>> opened =
-        engine::Engine::open(*directory_, clock_, engine::EngineOptions());
-    check(opened.has_value());
-    engine_ = std::move(*opened);
-    gateway_ = std::make_unique<Gateway>(*engine_, GatewayOptions());
-    check(gateway_->start("127.0.0.1", 0).has_value());
-  }
-
-  ~Server() {
-    gateway_->stop(seconds(20));
-    engine_->stop();
-    gateway_.reset();
-    engine_.reset();
-    directory_.reset();
-    std::filesystem::remove_all(path_);
-  }
-
-  std::uint16_t port() const { return gateway_->port(); }
-
- private:
-  std::string path_;
-  io::SystemClock clock_;
-  std::unique_ptr<io::Directory> directory_;
-  std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<Gateway> gateway_;
-};
+using Server = gateway::TestServer<Gateway, GatewayOptions>;
 
 std::string text_of(const resp::Value& map, ByteView key) {
   const resp::Value* found = map.find(key);
