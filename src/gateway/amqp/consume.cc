@@ -223,7 +223,7 @@ void Connection::pull(Consumer& consumer) {
   command.queues = &queues;
   command.count = free - consumer.granted;
   command.wait = duration_max;
-  command.worker = user_;
+  command.worker = keep(user_);
   command.duty = consumer.is_no_ack ? model::Duty::none : model::Duty::connection;
   command.rank = consumer.rank;
   command.stays = true;
@@ -292,7 +292,7 @@ void Connection::on(Channel& channel, const BasicGet& get) {
   queues.push_back(keep(*name));
   model::Pull command;
   command.queues = &queues;
-  command.worker = user_;
+  command.worker = keep(user_);
   command.duty = get.no_ack ? model::Duty::none : model::Duty::connection;
   // Straight to then_: what came for a channel that is closed is to be given back.
   ask(command,
