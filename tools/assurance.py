@@ -29,6 +29,8 @@ HEADLINES = (
     ("model", r"sequences", "random histories compared with the model"),
     ("crash", r"kill.cycles", "servers killed under load"),
     ("crash", r"pushes.acknowledged", "pushes acknowledged meanwhile"),
+    ("amqp_crash", r"amqp.kill.cycles", "servers killed under load over AMQP"),
+    ("amqp_crash", r"publishes.confirmed", "publishes confirmed meanwhile"),
     ("power-loss", r"(crash.)?states", "states of the disk after a power loss"),
     ("nth_call", r"calls that failed", "system calls made to fail"),
     ("fuzz", r"executions", "inputs fuzzed"),
@@ -43,7 +45,8 @@ HEADLINES = (
     ("mutants", r"mutants", "mutants built"),
 )
 # Of these it is said how rare a fault they exclude.
-TRIALS = ("seeds simulated", "servers killed under load", "states of the disk after a power loss")
+TRIALS = ("seeds simulated", "servers killed under load",
+          "servers killed under load over AMQP", "states of the disk after a power loss")
 
 INTRODUCTION = """# Assurance
 

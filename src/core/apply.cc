@@ -145,7 +145,8 @@ std::unique_ptr<model::Delivered> Core::hand_out(
         delivered = std::make_unique<model::Delivered>();
         delivered->jobs.reserve(std::min<std::uint64_t>(count, queue.ready.size()));
       }
-      needs = std::max(needs, durable_with(slot));
+      needs = std::max({needs, durable_with(slot), queue.handed_out});
+      queue.handed_out = needs;
       bytes += jobs_[slot].record_bytes;
       delivered->jobs.push_back(pull.duty == model::Duty::none ? give_away(slot, pull, now, out)
                                                                : lease_job(slot, pull, now, out));

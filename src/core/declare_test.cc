@@ -329,6 +329,15 @@ TEST_F(DeclaredQueue, AnswersForATransientJobAtOnce) {
   EXPECT_NE(core_.replies(1, model::Push{"q", "type", "payload", nullptr}).at(0).needs, Position());
 }
 
+TEST_F(DeclaredQueue, DoesNotLetATransientJobOvertakeThoseBeforeIt) {
+  declare({});
+  core_.push("q");
+  const Position needs = pull(1, model::Duty::connection).at(0).needs;
+  EXPECT_NE(needs, Position());
+  push_transient();
+  EXPECT_EQ(pull(2, model::Duty::connection).at(0).needs, needs);
+}
+
 TEST_F(DeclaredQueue, IsGoneAfterARestartIfItIsNotDurable) {
   model::QueuePolicy policy;
   policy.is_durable = false;

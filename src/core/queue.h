@@ -60,6 +60,9 @@ struct Queue {
   std::uint64_t ready_bytes = 0;  ///< Of payloads, where max_bytes has them counted.
   /// Pulls that wait here, by PullWaiter::turn().
   std::map<std::pair<std::int64_t, std::uint64_t>, model::Ticket> waiters;
+  /// What must be durable before more of it is handed out: what the deliveries before have waited
+  /// for, so that a job which needs less does not overtake them.
+  Position handed_out;
   bool is_signalled = false;  ///< Is in Core::signalled_.
   Time ends = never;          ///< When it goes, unless somebody uses it before (policy.expires).
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """kill -9 under load, again and again on one data directory, and in the end nothing acknowledged is lost.
 
-    crash_test.py [--cycles 300] [--seed N]
+    crash_test.py [--cycles 300] [--seed N] [--amqp]
 
 Each cycle starts the server, lets producers and workers loose, and ends it: by kill -9 after 5 to 300 ms, by kill -9
 at a named point of the journal's work (POINTS), by SIGSTOP and kill, or by SIGTERM. Before some the server is killed
 at a point of its recovery. Some go on after a SIGSTOP of up to 150 ms; some see a second server try the same
 directory. Segments are tiny and a third of the jobs stay for long, so that cleaning copies and unlinks all the
-time. What was asked and answered is judged by ledger.py.
+time. What was asked and answered is judged by ledger.py; over AMQP by amqp_ledger.py.
 """
 import argparse
 import collections
@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"
 from faults import Faults  # noqa: E402
 from harness import BINARY, Server  # noqa: E402
 from ledger import Ledger  # noqa: E402
-from load import LONG_QUEUE, SHORT_QUEUES, Load  # noqa: E402
+from load import Load  # noqa: E402
 
 SEGMENT, NEW_SEGMENT, DIRECTORY = ".seg", "recovery.tmp", "/data"
 # Where the process dies: the system call, on which file, and at which moment of it. While it serves …
@@ -75,10 +75,9 @@ KILLED = -signal.SIGKILL
 
 
 class Crash:
-    def __init__(self, cycles, seed):
+    def __init__(self, cycles, seed, tool, load):
         self.cycles, self.seed, self.random = cycles, seed, random.Random(seed)
-        self.ledger, self.faults = Ledger(), Faults()
-        self.load = Load(self.ledger, seed)
+        self.tool, self.load, self.ledger, self.faults = tool, load, load.ledger, Faults()
         self.folder = tempfile.mkdtemp(prefix="sluice-crash-")
         self.server = Server(directory=self.folder, start=False, environment=self.faults.environment)
         self.start_seconds, self.counts = [], collections.Counter()
@@ -99,7 +98,7 @@ class Crash:
     def start(self, is_killed=False):
         """Starts the server, after a kill at one of the points of its start if there is one on the way."""
         size = self.random.choice(("4KiB", "16KiB", "64KiB", "64KiB", "1MiB"))
-        self.server.options = ["--segment-bytes", size]
+        self.server.options = ["--segment-bytes", size, *self.load.options]
         for _ in range(self.random.choice((1, 1, 2, 3)) if is_killed else 0):
             name = self.arm(START_POINTS, {"pread": 6, "pwrite": 2})
             self.ledger.server_starts()
@@ -165,9 +164,7 @@ class Crash:
     def cycle(self, number):
         self.start(is_killed=number % 3 == 0)
         if number == 1:
-            with self.server.client() as client:
-                for queue in (*SHORT_QUEUES, LONG_QUEUE):
-                    client("QUEUE", "SET", queue, "keep", "50ms")
+            self.load.prepare(self.server)
         self.load.run(self.server)
         if number % 10 == 5:
             self.second_server()
@@ -189,8 +186,7 @@ class Crash:
 
     def finish(self):
         self.start()
-        with self.server.client(timeout=60) as client:
-            self.load.drain(client)
+        self.load.drain(self.server)
         self.server.terminate()
         check = subprocess.run([BINARY, "check", self.folder + "/data"], capture_output=True, text=True,
                                timeout=60, stdin=subprocess.DEVNULL)
@@ -231,7 +227,7 @@ class Crash:
         print(f"crash: {self.cycles} cycles in {seconds:.0f} s, seed {self.seed}; start took "
               f"{starts[len(starts) // 2] * 1000:.0f} ms (median), {starts[-1] * 1000:.0f} ms (longest)")
         kills = {f"kill -9: {name}": count for name, count in self.kills.items()}
-        counts = {"kill_cycles": sum(self.kills.values()), **kills, **self.counts, **self.ledger.counts}
+        counts = {self.tool.replace("crash", "kill_cycles"): sum(self.kills.values()), **kills, **self.counts, **self.ledger.counts}
         for name, count in sorted(counts.items()):
             print(f"  {name:<62} {count:>9,}")
         violations = self.ledger.violations
@@ -239,10 +235,10 @@ class Crash:
             print("VIOLATION", f"{verdict}: {what}")
         if violations:
             print(f"{len(violations)} violations; again with: ./dev crash --cycles {self.cycles} "
-                  f"--seed {self.seed}\nthe data directory is kept: {self.keep()}")
+                  f"--seed {self.seed}{' --amqp' if self.tool == 'amqp_crash' else ''}\nthe data directory is kept: {self.keep()}")
         else:
             shutil.rmtree(self.folder)
-        print("ledger:", json.dumps({"tool": "crash", "counts": counts, "failures": len(violations)}))
+        print("ledger:", json.dumps({"tool": self.tool, "counts": counts, "failures": len(violations)}))
         return 1 if violations else 0
 
 
@@ -250,8 +246,15 @@ def main():
     parser = argparse.ArgumentParser(description="kill -9 the server under load, again and again")
     parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--amqp", action="store_true", help="the load of AMQP clients")
     options = parser.parse_args()
-    sys.exit(Crash(options.cycles, options.seed).run())
+    if options.amqp:
+        from amqp_ledger import AmqpLedger  # Needs pika, which is Debian's own Python's.
+        from amqp_load import AmqpLoad
+        crash = Crash(options.cycles, options.seed, "amqp_crash", AmqpLoad(AmqpLedger(), options.seed))
+    else:
+        crash = Crash(options.cycles, options.seed, "crash", Load(Ledger(), options.seed))
+    sys.exit(crash.run())
 
 
 if __name__ == "__main__":

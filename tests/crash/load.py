@@ -19,6 +19,7 @@ DRAIN_SECONDS_MAX = 120
 
 
 class Load:
+    options = ()  # of the server
     key_window = "1h"  # how long the unique keys of pushes are held
 
     def __init__(self, ledger, seed):
@@ -26,6 +27,12 @@ class Load:
         self.next_uid, self.unanswered, self.held, self.late = 1, [], [], []
         self.lock, self.threads = threading.Lock(), []
         self.filler = os.urandom(64 << 10)
+
+    @staticmethod
+    def prepare(server):
+        with server.client() as client:
+            for queue in (*SHORT_QUEUES, LONG_QUEUE):
+                client("QUEUE", "SET", queue, "keep", "50ms")
 
     def run(self, server):
         """Starts the threads; they end when the server does."""
@@ -166,7 +173,11 @@ class Load:
 
     # -- The end. ------------------------------------------------------------------------------------
 
-    def drain(self, client):
+    def drain(self, server):
+        with server.client(timeout=60) as client:
+            self.drain_with(client)
+
+    def drain_with(self, client):
         """Pulls and acks until nothing is left in any queue. What is ready all the time is starved."""
         rng, began, drained = random.Random(1), time.monotonic(), False
         while not drained and time.monotonic() < began + DRAIN_SECONDS_MAX:

@@ -38,7 +38,7 @@ class Guarantees(unittest.TestCase):
 
     def test_the_promises_are_there(self):
         for promise in ("D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "L1", "L2", "L3", "L4", "L5", "F1", "F2", "F3",
-                        "O1", "P1", "T1", "T2", "S1", "S2", "S3", "S4", "S5", "S6", "S8", "B1", "B2", "B3"):
+                        "O1", "P1", "A1", "A2", "A3", "A4", "T1", "T2", "S1", "S2", "S3", "S4", "S5", "S6", "S8", "B1", "B2", "B3"):
             self.assertIn(promise, self.promises)
 
     def test_each_names_tests_and_they_exist(self):

@@ -130,8 +130,8 @@ class Soak:
             self.load_with(fault)
             if self.ledger.violations:
                 return
+        self.load.drain(self.server)
         with self.server.client(timeout=60) as client:
-            self.load.drain(client)
             facts, pid = info(client), self.server.process.pid
             self.rows.append((round(time.monotonic() - self.began), rss(pid), descriptors(pid),
                               facts["journal_bytes"], facts["used_memory"]))
