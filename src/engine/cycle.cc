@@ -356,15 +356,21 @@ void Cycle::finish(Written written) {
   release();
 }
 
-/// Says what has become true by the last write. Held replies are nearly in the order of what they
-/// need; one that needs less than the one in front of it is only said a little late.
+/// Says all that has become true by the last write, so that what is said at once later on
+/// overtakes nothing that needs as little.
 void Cycle::release() {
   const Position covered_now = covered();
   std::vector<Held> sayable;
-  while (!held_.empty() && held_.front().needs < covered_now) {
-    sayable.push_back(std::move(held_.front()));
-    held_.pop_front();
+  auto kept = held_.begin();
+  for (auto each = held_.begin(); each != held_.end(); ++each) {
+    if (each->needs < covered_now) {
+      sayable.push_back(std::move(*each));
+    } else {
+      if (kept != each) *kept = std::move(*each);
+      ++kept;
+    }
   }
+  held_.erase(kept, held_.end());
   say(sayable);
 }
 

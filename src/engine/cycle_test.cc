@@ -26,10 +26,34 @@ journal::LogOptions small_segments() {
   return options;
 }
 
-/// An engine without threads: the test decides when a batch is written.
+/// Writes a batch when the test says so.
+class ManualCommitter final : public Committer {
+ public:
+  explicit ManualCommitter(std::unique_ptr<journal::Log>& log) : log_(log) {}
+
+  void start(journal::Batch batch, journal::Sync sync) override {
+    under_way_.emplace(std::move(batch), sync);
+  }
+
+  bool is_busy() const override { return under_way_.has_value(); }
+
+  std::optional<Written> take() override {
+    Written written = write_batch(*log_, std::move(under_way_->first), under_way_->second);
+    under_way_.reset();
+    return written;
+  }
+
+  void stop() override {}
+
+ private:
+  std::unique_ptr<journal::Log>& log_;
+  std::optional<std::pair<journal::Batch, journal::Sync>> under_way_;
+};
+
+/// An engine without threads: a batch is written when it is committed or, `by_hand`, by collect().
 class World {
  public:
-  World() {
+  explicit World(bool by_hand = false) {
     options_.log = small_segments();
     auto core = std::make_unique<core::Core>(options_.limits, std::uint16_t{0});
     log_ = std::move(*journal::Log::open(
@@ -37,7 +61,7 @@ class World {
     check(core->finish_restore().has_value());
     cycle_ = std::make_unique<Cycle>(*log_,
                                      std::move(core),
-                                     nullptr,
+                                     by_hand ? &committer_ : nullptr,
                                      options_,
                                      counters_,
                                      [this](SessionId, std::vector<SessionReply>& replies) {
@@ -54,8 +78,11 @@ class World {
 
   void commit() {
     cycle_->advance(now);
-    cycle_->commit(now, true);
+    cycle_->commit(now, is_idle);
   }
+
+  /// The batch under way is written.
+  void collect() { cycle_->collect(); }
 
   void push(ByteView queue, model::PushOptions options = {}) {
     RequestBatch batch;
@@ -74,6 +101,7 @@ class World {
 
   const io::MemoryDirectory& directory() const { return directory_; }
 
+  bool is_idle = true;  ///< Small batches are written at once.
   bool is_session_gone = false;
   std::vector<model::JobId> ids;
   std::vector<std::pair<model::JobId, model::LeaseToken>> leases;
@@ -93,6 +121,7 @@ class World {
   EngineOptions options_;
   Counters counters_;
   std::unique_ptr<journal::Log> log_;
+  ManualCommitter committer_{log_};
   std::unique_ptr<Cycle> cycle_;
   Sequence sequence_ = 0;
 };
@@ -194,6 +223,26 @@ TEST(Cycle, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
     ASSERT_EQ(state, states[reached]) << "cut at byte " << cut << " of " << content.size();
   }
   EXPECT_EQ(reached + 1, states.size());
+}
+
+/// A reply that waits behind others that need more must not wait longer than the disk makes it:
+/// what comes later and needs as little would be said first.
+TEST(Cycle, DeliveriesOfAQueueAreSaidInTheirOrder) {
+  World world(true);
+  world.is_idle = false;
+  world.push("mail");
+  world.push("mail");
+  world.commit();       // The first batch is under way.
+  world.push("other");  // Its reply needs the second one.
+  world.pull("mail");
+  world.commit();
+  world.collect();
+  world.commit();  // The second batch is under way.
+  world.pull("mail");
+  world.commit();
+  world.collect();
+  ASSERT_EQ(world.leases.size(), 2u);
+  EXPECT_LT(world.leases[0].second, world.leases[1].second);
 }
 
 TEST(Cycle, JobsWhoseSessionIsGoneWhenTheyAreToBeDeliveredAreGivenBack) {
