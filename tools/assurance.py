@@ -37,6 +37,8 @@ HEADLINES = (
     ("load", r"idle.connections", "connections left idle"),
     ("load", r"storm.connections", "connections in storms"),
     ("load", r"slow.consumers", "slow consumers"),
+    ("load", r"amqp.connections", "AMQP connections with a channel, a queue and a consumer"),
+    ("load", r"amqp.bindings", "bindings of a topic exchange"),
     ("load", r"backlog.jobs", "jobs in backlogs far above the memory"),
     ("load", r"soak.seconds", "soak"),
     ("load", r"soak.faults", "faults during soak"),

@@ -40,6 +40,10 @@ class Run:
     needs: object
 
 
+# What has pika; it need not be the first one in PATH.
+DEBIANS_PYTHON = "/usr/bin/python3"
+
+
 def python(script, *words, seconds_max, interpreter="python3"):
     return Run([interpreter, script, *map(str, words)], seconds_max, script)
 
@@ -67,11 +71,10 @@ class Plan:
                     self.limit(HOUR), ("release", "model"))]
 
     def crash(self):
-        # pika belongs to Debian's own Python, which need not be the first one in PATH.
         return [python("tests/crash/crash_test.py", "--cycles", self.times(5_000), "--seed", self.seed,
                        seconds_max=self.limit(HOUR)),
                 python("tests/crash/crash_test.py", "--amqp", "--cycles", self.times(5_000), "--seed", self.seed,
-                       seconds_max=self.limit(HOUR), interpreter="/usr/bin/python3")]
+                       seconds_max=self.limit(HOUR), interpreter=DEBIANS_PYTHON)]
 
     def power_loss(self):
         return [python("tests/disk/power_loss_test.py", "--states", self.times(states), "--seed", self.seed, "--fs", fs,
@@ -86,11 +89,13 @@ class Plan:
         return [python("tools/fuzz.py", "--build", "--all", "--seconds", seconds, seconds_max=HOUR + 10 * seconds)]
 
     def load(self):
-        def load(name, *words, minutes=10):
-            return python(f"tests/load/{name}_test.py", *words, seconds_max=self.limit(minutes * 60))
+        def load(name, *words, minutes=10, interpreter="python3"):
+            return python(f"tests/load/{name}_test.py", *words, seconds_max=self.limit(minutes * 60),
+                          interpreter=interpreter)
         return [load("idle", "--connections", 10_000, "--seconds", self.times(60)),
                 load("storm", "--connections", 10_000, "--rounds", max(4, self.times(20))),
                 load("slow_consumer", "--consumers", 200, "--jobs", 500, "--seconds", self.times(60)),
+                load("amqp", "--connections", 5_000, "--queues", 10_000, "--bindings", 100_000, interpreter=DEBIANS_PYTHON),
                 load("backlog", "--jobs", max(1_000_000, self.times(10_000_000)), "--bytes", 200,
                      "--memory", max(256, self.times(1024))),
                 load("backlog", "--jobs", max(200_000, self.times(2_000_000)), "--bytes", 2_000,

@@ -1,106 +1,22 @@
 """The AMQP clients of the crash test: producers with confirms and with transactions, consumers that ack, requeue,
 reject and leave. What they send and are told goes into the ledger. They end when the server does."""
+import pathlib
 import random
-import socket
+import sys
 import threading
 import time
 import traceback
 
 import pika
-import pika.frame
 
-from amqp_ledger import DEAD_QUEUE
-from ledger import Ledger
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "amqp"))
+from amqp_ledger import DEAD_QUEUE  # noqa: E402
+from ledger import Ledger  # noqa: E402
+from wire import Gone, Wire  # noqa: E402
 
 QUEUES = ("amqp.mail", "amqp.pdf")
-CLIENT_SECONDS_MAX = 20
 DRAIN_SECONDS_MAX = 120
 BACKLOG_MAX = 3_000  # beyond it producers wait, so that memory of the test stays small
-
-
-class Gone(Exception):
-    """The server has closed, or is gone."""
-
-
-class Wire:
-    """One connection with one channel, in whole methods."""
-
-    def __init__(self, port, name):
-        self.name, self.is_left, self.input = name, False, b""
-        try:
-            self.socket = socket.create_connection(("127.0.0.1", port), CLIENT_SECONDS_MAX)
-        except OSError as error:
-            raise Gone(str(error)) from error
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.send_raw(b"AMQP\0\0\x09\x01")
-        self.expect(pika.spec.Connection.Start)
-        self.send(pika.spec.Connection.StartOk({}, "PLAIN", b"\0guest\0guest", "en_US"), channel=0)
-        self.expect(pika.spec.Connection.Tune)
-        self.send(pika.spec.Connection.TuneOk(1, 131072, 0), channel=0)
-        self.send(pika.spec.Connection.Open("/"), channel=0)
-        self.expect(pika.spec.Connection.OpenOk)
-        self.ask(pika.spec.Channel.Open(), pika.spec.Channel.OpenOk)
-
-    def leave(self):
-        self.is_left = True
-        self.socket.close()
-
-    def send_raw(self, data):
-        try:
-            self.socket.sendall(data)
-        except OSError as error:
-            raise Gone(str(error)) from error
-
-    def send(self, *methods, channel=1):
-        self.send_raw(b"".join(pika.frame.Method(channel, method).marshal() for method in methods))
-
-    def next(self):
-        while True:
-            consumed, frame = pika.frame.decode_frame(self.input)
-            if frame is not None:
-                self.input = self.input[consumed:]
-                return frame
-            try:
-                data = self.socket.recv(1 << 16)
-            except TimeoutError:
-                raise
-            except OSError as error:
-                raise Gone(str(error)) from error
-            if not data:
-                raise Gone()
-            self.input += data
-
-    def method(self):
-        frame = self.next()
-        method = getattr(frame, "method", None)
-        if isinstance(method, pika.spec.Connection.Close):
-            raise Gone(method.reply_text)
-        assert method is not None, frame
-        return method
-
-    def expect(self, kind):
-        method = self.method()
-        if not isinstance(method, kind):
-            raise AssertionError(f"{self.name}: not {kind.NAME} but {method}")
-        return method
-
-    def ask(self, method, kind):
-        self.send(method)
-        return self.expect(kind)
-
-    def content(self):
-        size, body = self.next().body_size, b""
-        while len(body) < size:
-            body += self.next().fragment
-        return body
-
-    @staticmethod
-    def publish(queue, body, is_durable):
-        properties = pika.BasicProperties(delivery_mode=2 if is_durable else 1)
-        frames = [pika.frame.Method(1, pika.spec.Basic.Publish(exchange="", routing_key=queue)),
-                  pika.frame.Header(1, len(body), properties)]
-        frames += [pika.frame.Body(1, body[at:at + 100_000]) for at in range(0, len(body), 100_000)]
-        return b"".join(frame.marshal() for frame in frames)
 
 
 class AmqpLoad:
@@ -136,7 +52,7 @@ class AmqpLoad:
             while not self.stopping:
                 role(port, rng, name)
         except TimeoutError:
-            self.ledger.violate("no reply", f"{name} waited {CLIENT_SECONDS_MAX} s for a reply")
+            self.ledger.violate("no reply", f"{name} waited too long for a reply")
         except Gone:
             pass  # The server has ended, as it should.
         except Exception:  # A thread that stops unseen would test nothing.
