@@ -118,7 +118,7 @@ void Listener::Impl::accept() {
 void Listener::Impl::accepted(IoThread& thread, tcp::socket socket) {
   had_no_descriptors = false;
   shared.counters.connections_total.fetch_add(1, std::memory_order_relaxed);
-  if (shared.counters.connections.load() >= shared.options.connections_max) {
+  if (shared.together->connections.load() >= shared.options.connections_max) {
     return turn_away(std::move(socket));
   }
   was_full = false;

@@ -59,6 +59,7 @@ class Janitor final : public engine::Session {
 Shared::Shared(engine::Port& engine, SessionOptions session_options)
     : port(engine),
       options(std::move(session_options)),
+      together(options.together != nullptr ? options.together : std::make_shared<Together>()),
       janitor_(engine.attach(std::make_shared<Janitor>())) {}
 
 void Shared::log(const std::string& line) const {
@@ -79,14 +80,22 @@ void Shared::submit(engine::RequestBatch batch) {
 }
 
 bool Shared::has_too_much() const {
-  return counters.buffered_bytes.load() + submitted_bytes->load() > options.buffers_bytes_max;
+  return together->buffered_bytes.load() + together->submitted_bytes->load() >
+         options.buffers_bytes_max;
+}
+
+void Shared::count_buffers(std::size_t more) {
+  counters.buffered_bytes.fetch_add(more);
+  together->buffered_bytes.fetch_add(more);
 }
 
 void Shared::count_connection() {
   counters.connections.fetch_add(1);
+  together->connections.fetch_add(1);
 }
 
 void Shared::uncount_connection() {
+  together->connections.fetch_sub(1);
   const std::lock_guard lock(mutex_);
   if (counters.connections.fetch_sub(1) == 1) is_empty_.notify_all();
 }
@@ -309,7 +318,7 @@ void Session::close_greedy() {
   shared_.counters.greedy_clients_closed_total.fetch_add(1, std::memory_order_relaxed);
   shared_.log(fmt::format("event=greedy_client_closed buffered_bytes={} all_bytes={} limit={}",
                           buffered_bytes(),
-                          shared_.counters.buffered_bytes.load(),
+                          shared_.together->buffered_bytes.load(),
                           shared_.options.buffers_bytes_max));
   close();
 }
@@ -321,8 +330,7 @@ std::size_t Session::buffered_bytes() const {
 void Session::count_buffers() {
   const std::size_t bytes = buffered_bytes();
   if (bytes == counted_bytes_) return;  // The usual case: all threads share the counter.
-  // Of unsigned numbers: also right when it has become less.
-  shared_.counters.buffered_bytes.fetch_add(bytes - counted_bytes_);
+  shared_.count_buffers(bytes - counted_bytes_);
   counted_bytes_ = bytes;
 }
 
@@ -410,7 +418,7 @@ void Session::consume() {
 
 void Session::submit(engine::RequestBatch batch) {
   if (batch.requests.empty()) return;
-  batch.charge = Charge(shared_.submitted_bytes, batch.bytes.capacity());
+  batch.charge = Charge(shared_.together->submitted_bytes, batch.bytes.capacity());
   shared_.port.submit(id_, std::move(batch));
 }
 
@@ -419,7 +427,7 @@ void Session::submit(engine::RequestBatch batch) {
 bool Session::may_read() {
   if (is_draining_ || dialog_->is_over()) return false;
   const std::size_t outstanding_max = shared_.options.outstanding_max;
-  const bool is_engine_behind = shared_.submitted_bytes->load() > submitted_bytes_high;
+  const bool is_engine_behind = shared_.together->submitted_bytes->load() > submitted_bytes_high;
   const bool has_room =
       unsent_bytes() <= unsent_bytes_high && (!is_engine_behind || dialog_->has_only_waits());
   const std::size_t outstanding = dialog_->outstanding();

@@ -35,7 +35,9 @@ namespace sluice::gateway {
 struct SessionOptions {
   /// Threads that read, parse and write. 1 … 64.
   std::size_t io_threads = 1;
-  /// Open connections; further ones are told `full` and closed.
+  /// With other gateways; null: this one is alone.
+  std::shared_ptr<Together> together;
+  /// Open connections of all of them; further ones are told `full` and closed.
   std::size_t connections_max = 10'000;
   std::string full;
   /// Requests of one connection without a reply, beyond which it is not read until half are done.
@@ -66,12 +68,13 @@ class Shared {
   engine::Port& port;
   const SessionOptions options;
   Counters counters;
-  /// Of requests that are submitted and not applied yet.
-  const std::shared_ptr<HeldBytes> submitted_bytes = std::make_shared<HeldBytes>(0);
+  const std::shared_ptr<Together> together;
   boost::asio::thread_pool blocking{1};  ///< Backups.
 
   /// Whether connections hold more than they may together.
   bool has_too_much() const;
+  /// The buffers of a connection have grown by so much; of unsigned numbers, so also less.
+  void count_buffers(std::size_t more);
   /// A connection came or is gone for good.
   void count_connection();
   void uncount_connection();

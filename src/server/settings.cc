@@ -244,7 +244,7 @@ std::vector<Setting> gateway_settings() {
             {1, 64},
             [](auto& c) -> auto& { return c.io_threads; }),
       count("connections_max",
-            "Open connections; further ones are told so and closed.",
+            "Open connections of all protocols together; further ones are told so and closed.",
             {1, 1'000'000},
             [](auto& c) -> auto& { return c.connections_max; }),
       count("pipeline_max",

@@ -109,6 +109,7 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
   const Config& config = impl_->config;
   gateway::SessionOptions sessions;
   sessions.io_threads = config.io_threads;
+  sessions.together = std::make_shared<gateway::Together>();
   sessions.connections_max = connections_max;
   sessions.outstanding_max = config.pipeline_max;
   sessions.output_bytes_max = config.output_bytes_max;
@@ -122,25 +123,26 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
   options.facts.version = version;
   options.facts.data_directory = config.data;
   options.facts.sync = text(config.sync);
-  auto gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));
-  const Result<void> started = gateway->start(config.resp.host, config.resp.port);
-  if (!started) return tl::unexpected(Ending{ExitCode::unavailable, started.error().message});
-  impl_->gateway = std::move(gateway);
+  if (config.amqp) {
+    impl_->amqp = std::make_unique<amqp::Gateway>(
+        *impl_->engine, amqp::GatewayOptions{{sessions}, config.limits, login_of(config)});
+    options.facts.amqp = &impl_->amqp->counters();
+  }
+  impl_->gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));
   Addresses addresses;
+  const Result<void> started = impl_->gateway->start(config.resp.host, config.resp.port);
+  if (!started) return tl::unexpected(Ending{ExitCode::unavailable, started.error().message});
   addresses.resp = impl_->gateway->address();
   if (!config.amqp) return addresses;
-  auto amqp = std::make_unique<amqp::Gateway>(
-      *impl_->engine, amqp::GatewayOptions{{sessions}, config.limits, login_of(config)});
-  if (const Result<void> fine = amqp->start(config.amqp->host, config.amqp->port); !fine) {
-    amqp->stop(Duration(0));
-    if (config.is_amqp_asked_for) {
-      return tl::unexpected(Ending{ExitCode::unavailable, fine.error().message});
-    }
-    addresses.amqp_problem = fine.error().message;
-    return addresses;
+  const Result<void> fine = impl_->amqp->start(config.amqp->host, config.amqp->port);
+  if (!fine && config.is_amqp_asked_for) {
+    return tl::unexpected(Ending{ExitCode::unavailable, fine.error().message});
   }
-  impl_->amqp = std::move(amqp);
-  addresses.amqp = impl_->amqp->address();
+  if (fine) {
+    addresses.amqp = impl_->amqp->address();
+  } else {
+    addresses.amqp_problem = fine.error().message;
+  }
   return addresses;
 }
 

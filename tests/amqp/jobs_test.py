@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A message is a job: what AMQP published is seen, cancelled, failed and awaited over the native protocol, and the
 other way round (docs/amqp.md)."""
+import pika
+
 import broker
 import harness
 
@@ -100,6 +102,28 @@ class Jobs(broker.AmqpTest):
         with self.assertRaises(harness.RespError) as refused:
             self.native("PUSH", queue, "t", "x", "HEADER", ":key", "k")
         self.assertEqual(refused.exception.code, "ARG")
+
+
+class Limits(broker.AmqpTest):
+    OPTIONS = ("--connections-max", "4")
+
+    def setUp(self):
+        pass
+
+    def test_connections_of_both_protocols_count_together(self):
+        server = self.broker.server
+        native = [server.client() for _ in range(2)]
+        amqp = [self.connect() for _ in range(2)]
+        with self.assertRaises(pika.exceptions.AMQPError):
+            self.connect()
+        with self.assertRaises((harness.Closed, harness.RespError, OSError)):
+            server.client()("PING")
+        facts = dict(line.split(":", 1) for line in native[0]("INFO", "clients").decode().splitlines() if ":" in line)
+        self.assertEqual((facts["connected_clients"], facts["amqp_connected_clients"]), ("2", "2"))
+        self.assertEqual((facts["rejected_connections"], facts["amqp_rejected_connections"]), ("1", "1"))
+        amqp[0].close()
+        self.wait_until(lambda: b"amqp_connected_clients:1\r" in native[0]("INFO", "clients"))
+        self.connect()
 
 
 def text(value):

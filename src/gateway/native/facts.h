@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/time.h"
+#include "gateway/counters.h"
 
 #include <string>
 
@@ -11,8 +12,9 @@ struct Facts {
   std::string version = "0.1.0";
   std::string data_directory;
   std::string sync = "always";
-  std::string address;  ///< host:port, once the gateway listens.
-  Time started;         ///< Of the engine's clock.
+  std::string address;                      ///< host:port, once the gateway listens.
+  Time started;                             ///< Of the engine's clock.
+  const gateway::Counters* amqp = nullptr;  ///< Null: it is not served.
 };
 
 }  // namespace sluice::native

@@ -52,6 +52,23 @@ void clients_section(std::string& text, const InfoSources& from) {
                  gateway.silent_clients_closed_total.load(),
                  gateway.undelivered_leases_total.load(),
                  gateway.buffered_bytes.load());
+  if (from.facts.amqp == nullptr) return;
+  const gateway::Counters& amqp = *from.facts.amqp;
+  fmt::format_to(Out(text),
+                 "amqp_connected_clients:{}\r\namqp_total_connections_received:{}\r\n"
+                 "amqp_rejected_connections:{}\r\namqp_total_net_input_bytes:{}\r\n"
+                 "amqp_total_net_output_bytes:{}\r\namqp_slow_clients_closed:{}\r\n"
+                 "amqp_greedy_clients_closed:{}\r\namqp_silent_clients_closed:{}\r\n"
+                 "amqp_client_buffers_bytes:{}\r\n",
+                 amqp.connections.load(),
+                 amqp.connections_total.load(),
+                 amqp.rejected_connections_total.load(),
+                 amqp.received_bytes_total.load(),
+                 amqp.sent_bytes_total.load(),
+                 amqp.slow_clients_closed_total.load(),
+                 amqp.greedy_clients_closed_total.load(),
+                 amqp.silent_clients_closed_total.load(),
+                 amqp.buffered_bytes.load());
 }
 
 void memory_section(std::string& text, const InfoSources& from) {
