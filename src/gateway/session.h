@@ -69,7 +69,7 @@ class Shared {
   const SessionOptions options;
   Counters counters;
   const std::shared_ptr<Together> together;
-  boost::asio::thread_pool blocking{1};  ///< Backups.
+  boost::asio::thread_pool blocking{2};  ///< What dialogs call chores.
 
   /// Whether connections hold more than they may together.
   bool has_too_much() const;

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "engine/engine.h"
+#include "engine/question.h"
 #include "gateway/amqp/gateway.h"
 #include "gateway/amqp/message.h"
 #include "gateway/native/gateway.h"
@@ -11,7 +12,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <future>
 #include <optional>
 #include <utility>
 
@@ -19,24 +19,6 @@ namespace sluice::server {
 namespace {
 
 constexpr std::chrono::seconds stats_wait_max{10};
-
-// A session that asks one thing and waits for the answer.
-class Question final : public engine::Session {
- public:
-  void on_replies(std::vector<engine::SessionReply> replies) override {
-    for (engine::SessionReply& reply : replies)
-      answer_.set_value(std::move(reply.answer));
-  }
-
-  std::optional<model::Answer> wait(std::chrono::seconds at_most) {
-    std::future<model::Answer> answer = answer_.get_future();
-    if (answer.wait_for(at_most) != std::future_status::ready) return std::nullopt;
-    return answer.get();
-  }
-
- private:
-  std::promise<model::Answer> answer_;
-};
 
 Ending ending_of(const Error& error, const std::string& data) {
   if (error.code == ErrorCode::corrupt) {
@@ -147,13 +129,8 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
 }
 
 model::Stats Wiring::stats() {
-  auto question = std::make_shared<Question>();
-  const engine::SessionId session = impl_->engine->attach(question);
-  engine::RequestBatch batch;
-  batch.requests.push_back({1, model::GetStats{}});
-  impl_->engine->submit(session, std::move(batch));
-  const std::optional<model::Answer> answer = question->wait(stats_wait_max);
-  impl_->engine->detach(session);
+  engine::Question question(*impl_->engine);
+  const std::optional<model::Answer> answer = question.ask(model::GetStats{}, stats_wait_max);
   if (!answer) return {};  // The disk failed at once; whoever waits for that says so.
   const auto* stats = std::get_if<std::unique_ptr<model::Stats>>(&*answer);
   check(stats != nullptr);

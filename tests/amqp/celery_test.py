@@ -11,6 +11,8 @@ import threading
 import time
 import unittest
 
+from celery.exceptions import TaskRevokedError
+
 import broker
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -134,6 +136,27 @@ class Celery(unittest.TestCase):
             each.get(timeout=30)
         self.tasks.add.delay(5, 5).get(timeout=30)
         self.assertEqual(self.traces("note revoked"), [])
+
+    def test_revoke_of_tasks_that_wait_in_the_server(self):
+        """No worker has them, and none that starts later knows of the revocation."""
+        if not broker.IS_SLUICE:
+            self.skipTest("RabbitMQ leaves them to the workers")
+        queue = "nobody-works-here"
+        far, other = (self.tasks.add.apply_async((1, number), countdown=3600, queue=queue) for number in range(2))
+        ready = self.tasks.add.apply_async((5, 6), queue=queue)
+        with self.broker.server.client() as client:
+            def wait_for(states):
+                end = time.time() + 20
+                while (found := {state: client.queue(queue)[state] for state in states}) != states:
+                    self.assertLess(time.time(), end, found)
+                    time.sleep(0.02)
+            wait_for({"scheduled": 2, "ready": 1})
+            self.tasks.app.control.revoke([far.id, ready.id])
+            wait_for({"scheduled": 1, "ready": 0})
+        for revoked in (far, ready):
+            with self.assertRaises(TaskRevokedError):
+                revoked.get(timeout=10)
+        self.assertEqual(other.state, "PENDING")
 
     def test_events(self):
         seen = []

@@ -245,6 +245,59 @@ TEST(AmqpGateway, AsksForUsersOnAThreadOfItsOwn) {
     thread.join();
 }
 
+/// A message as Celery sends a task.
+void publish_task(TestClient& client, const std::string& id, ByteView reply_to) {
+  Buffer headers;
+  TableWriter table(headers);
+  table.name("task").text("shop.send_mail");
+  table.name("id").text(id);
+  table.finish();
+  Properties properties;
+  properties.delivery_mode = std::uint8_t{2};
+  properties.headers = Table{headers.view().substr(sizeof(std::uint32_t))};
+  properties.reply_to = ShortString{reply_to};
+  properties.correlation_id = ShortString{id};
+  client.publish("celery", "[]", properties);
+}
+
+TEST(AmqpGateway, CancelsRevokedTasksWhereverTheyAreInTheirQueue) {
+  constexpr int tasks = 250;  // More than two pages.
+  Server server(two_threads());
+  TestClient client(server.port());
+  client.open();
+  client.declare("celery");
+  client.declare("results");
+  ExchangeDeclare control;
+  control.exchange.bytes = "celery.pidbox";
+  control.type.bytes = "fanout";
+  client.ask<ExchangeDeclareOk>(1, control);
+  client.ask<ConfirmSelectOk>(1, ConfirmSelect{});
+  for (int number = 0; number < tasks; ++number)
+    publish_task(client, "task-" + std::to_string(number), "results");
+  client.await_confirms(tasks);
+  client.publish(
+      "",
+      R"({"method": "revoke", "arguments": {"task_id": ["task-0", "task-123", "task-249"]}})",
+      {},
+      "celery.pidbox");
+  client.await_confirms(tasks + 1);
+  std::set<std::string> told;
+  client.consume("results", 0);
+  while (told.size() < 3) {
+    const std::optional<Message> result = client.next_message();
+    ASSERT_TRUE(result);
+    EXPECT_NE(result->body.find(R"("status":"REVOKED")"), std::string::npos) << result->body;
+    told.insert(std::string(decode_properties(result->properties)->correlation_id->bytes));
+  }
+  EXPECT_EQ(told, (std::set<std::string>{"task-0", "task-123", "task-249"}));
+  TestClient other(server.port());
+  other.open();
+  const std::optional<Message> next = other.get("celery");
+  ASSERT_TRUE(next);
+  const Parsed<Properties> properties = decode_properties(next->properties);
+  EXPECT_EQ(properties->correlation_id->bytes, "task-1");
+}
+
 TEST(AmqpGateway, SaysGoodbyeWhenTheServerStops) {
   Server server(two_threads());
   TestClient resting(server.port());

@@ -179,6 +179,7 @@ class Connection final : public gateway::Dialog {
   void delete_own_queue(const std::string& queue);
   // publish.cc
   void publish(Channel& channel, const BasicPublish& publish, const Content& content);
+  void revoke(ByteView body);
   void answer_publish(engine::Sequence sequence, model::Answer& answer);
   void refuse_publish(Channel& channel, const Error& error);
   void return_message(Channel& channel, const Pending& message);

@@ -1,4 +1,5 @@
 // Messages and jobs, declarations and policies: the mapping of the AMQP gateway without a socket.
+#include "gateway/amqp/celery.h"
 #include "gateway/amqp/death_table.h"
 #include "gateway/amqp/exchange_arguments.h"
 #include "gateway/amqp/instant.h"
@@ -375,6 +376,28 @@ TEST_F(Messages, ThatDiedSayWhereAndLoseTheirExpiration) {
   EXPECT_EQ(newest.find("count")->integer(), 2);
   EXPECT_EQ(newest.find("queue")->text(), "second");
   EXPECT_FALSE(newest.find("original-expiration"));
+}
+
+TEST(Revocations, NameTheirTasks) {
+  using Tasks = std::vector<std::string>;
+  EXPECT_EQ(
+      revoked_tasks(R"({"method": "revoke", "arguments": {"task_id": "a", "terminate": false}})"),
+      Tasks{"a"});
+  EXPECT_EQ(revoked_tasks(R"({"method": "revoke", "arguments": {"task_id": ["a", 5, "b"]}})"),
+            (Tasks{"a", "b"}));
+  for (const ByteView other : {"",
+                               "no JSON",
+                               "[]",
+                               "{}",
+                               R"({"method": 5})",
+                               R"({"method": "ping", "arguments": {"task_id": "a"}})",
+                               R"({"method": "revoke"})",
+                               R"({"method": "revoke", "arguments": 5})",
+                               R"({"method": "revoke", "arguments": {}})",
+                               R"({"method": "revoke", "arguments": {"task_id": 5}})"}) {
+    EXPECT_TRUE(revoked_tasks(other).empty()) << other;
+  }
+  EXPECT_TRUE(revoked_tasks(std::string(2u << 20, ' ')).empty());
 }
 
 // -- Queues. -------------------------------------------------------------------------------------

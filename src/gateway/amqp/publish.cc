@@ -1,5 +1,6 @@
 // Connection: what clients publish, and what they are told about it: confirms, returned messages,
 // transactions (AMQP 0-9-1 §1.8 and §1.9; confirms are RabbitMQ's). See connection.h.
+#include "gateway/amqp/celery.h"
 #include "gateway/amqp/connection.h"
 #include "gateway/amqp/errors.h"
 #include "gateway/amqp/sequences.h"
@@ -47,6 +48,7 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
   if (!is_of_input(publish.routing_key.bytes)) {
     whole.routing_key.bytes = keep(std::string(publish.routing_key.bytes));
   }
+  if (publish.exchange.bytes == celery_control_exchange) revoke(content.body);
   const Allowed<model::Publish> command =
       publish_command(whole, held, {user_, channel.reply_queue}, batch_);
   if (!command) return fail(channel, command.error());
@@ -63,6 +65,16 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
   }
   if (publish.mandatory) entry.returnable = std::make_unique<Pending>(copied(publish, content));
   publishes_.push_back(std::move(entry));
+}
+
+/// What Celery broadcasts to its workers; they get it as well.
+void Connection::revoke(ByteView body) {
+  std::vector<std::string> tasks = revoked_tasks(body);
+  if (tasks.empty()) return;
+  chores_.emplace_back([&port = port_, tasks = std::move(tasks)] {
+    cancel_tasks(port, tasks);
+    return [] {};
+  });
 }
 
 void Connection::answer_publish(engine::Sequence sequence, model::Answer& answer) {
