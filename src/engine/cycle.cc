@@ -22,6 +22,8 @@ constexpr std::size_t timer_steps = 10'000;
 constexpr std::size_t forward_steps = 1000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
 /// Transient jobs removed in one frame after a start.
+/// Below this part of memory_bytes_max that is left, patient pushes wait.
+constexpr std::uint64_t low_memory_share = 16;
 constexpr std::size_t transient_step_jobs = 1'000'000;
 /// Cleaning reads so many times what was appended: more than what becomes garbage meanwhile.
 constexpr std::uint64_t clean_pace = 4;
@@ -101,6 +103,7 @@ void Cycle::frame(Call call) {
 void Cycle::apply(SessionId session, RequestBatch batch, Now now) {
   if (failure_) return;
   const std::size_t first_continuation = continuations_.size();
+  if (batch.is_patient) look_at_memory();
   const std::size_t next = postponed_.has(session) ? 0 : apply_some(session, batch, 0, now);
   const bool is_done = next == batch.requests.size();
   counters_.commands_total.fetch_add(batch.requests.size(), std::memory_order_relaxed);
@@ -115,14 +118,25 @@ bool Cycle::is_full() const {
   return answers_.held_bytes() > answer_bytes_max;
 }
 
-/// Returns where it stopped: at the end, or at one that would read more than clients take.
+/// Whether the next request has to wait: it would read more than clients take, or it brings more
+/// than there is room for.
+bool Cycle::must_wait(const BatchRest& rest) const {
+  return must_wait(*rest.batch, rest.batch->requests[rest.next].command);
+}
+
+bool Cycle::must_wait(const RequestBatch& batch, const model::Command& command) const {
+  if (reads_records(command)) return is_full();
+  return batch.is_patient && is_push(command) && (!refusal_.empty() || is_low_on_memory_);
+}
+
+/// Returns where it stopped: at the end, or at one that has to wait.
 std::size_t Cycle::apply_some(SessionId session,
                               const RequestBatch& batch,
                               std::size_t next,
                               Now now) {
   for (; next < batch.requests.size(); ++next) {
     const Request& request = batch.requests[next];
-    if (reads_records(request.command) && is_full()) break;
+    if (must_wait(batch, request.command)) break;
     if (const auto* abandon = std::get_if<model::Abandon>(&request.command)) {
       forget_waits(session, *abandon, now);
     } else {
@@ -133,12 +147,13 @@ std::size_t Cycle::apply_some(SessionId session,
 }
 
 void Cycle::apply_postponed(Now now) {
-  while (!postponed_.empty() && !is_full()) {
-    const Postponed::Turn turn = postponed_.take();
-    const Request& request = turn.rest.batch->requests[turn.rest.next];
+  if (!postponed_.empty()) look_at_memory();
+  const auto may_go = [this](const BatchRest& rest) { return !must_wait(rest); };
+  while (const std::optional<Postponed::Turn> turn = postponed_.take(may_go)) {
+    const Request& request = turn->rest.batch->requests[turn->rest.next];
     const std::size_t first_continuation = continuations_.size();
-    apply_one(ticket(turn.session, request.sequence), request.command, now);
-    keep_alive(first_continuation, turn.rest.batch);
+    apply_one(ticket(turn->session, request.sequence), request.command, now);
+    keep_alive(first_continuation, turn->rest.batch);
   }
 }
 
@@ -169,6 +184,12 @@ void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now n
 void Cycle::set_push_room(std::uint64_t room, std::string reason) {
   push_room_ = room;
   refusal_ = std::move(reason);
+}
+
+void Cycle::look_at_memory() {
+  const std::uint64_t max = options_.limits.memory_bytes_max;
+  is_low_on_memory_ = core_->memory_bytes() > max - max / low_memory_share;
+  counters_.is_low_on_memory.store(is_low_on_memory_, std::memory_order_relaxed);
 }
 
 void Cycle::continue_large_commands(Now now) {
@@ -468,16 +489,19 @@ void Cycle::clean(Now) {
 
 std::optional<Duration> Cycle::idle_for(Now now) const {
   if (failure_) return std::nullopt;
-  const bool is_ready_to_go_on = !postponed_.empty() && !is_full();
   const bool has_some_left = has_timers_left_ || has_dead_left_ || !continuations_.empty();
-  if (has_some_left || !undelivered_.empty() || is_ready_to_go_on) {
-    return Duration{0};
-  }
+  bool is_ready_to_go_on = false;
+  bool waits_for_clients = has_pulls_left_;
+  postponed_.for_each_next([&](const BatchRest& rest) {
+    is_ready_to_go_on = is_ready_to_go_on || !must_wait(rest);
+    waits_for_clients = waits_for_clients || reads_records(rest.batch->requests[rest.next].command);
+  });
+  if (has_some_left || !undelivered_.empty() || is_ready_to_go_on) return Duration{0};
   std::optional<Duration> wait = core_->until_next(now);
   const auto at_most = [&wait](Duration limit) {
     if (!wait || *wait > limit) wait = std::max(limit, Duration{0});
   };
-  if (!postponed_.empty() || has_pulls_left_) at_most(answer_wait);
+  if (waits_for_clients) at_most(answer_wait);  // For room it waits until that is looked at.
   if (std::max(cleaning_, wanted_cleaning()) == Cleaning::due) at_most(Duration{1});
   const bool is_writing = committer_ != nullptr && committer_->is_busy();
   if (is_writing) return wait;

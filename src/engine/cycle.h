@@ -110,6 +110,9 @@ class Cycle final : private core::RecordReader {
   template <class Call>
   void frame(Call call);
   bool is_full() const;
+  void look_at_memory();
+  bool must_wait(const BatchRest& rest) const;
+  bool must_wait(const RequestBatch& batch, const model::Command& command) const;
   std::size_t apply_some(SessionId session, const RequestBatch& batch, std::size_t next, Now now);
   void forget_waits(SessionId session, const model::Abandon& sequences, Now now);
   void apply_postponed(Now now);
@@ -146,6 +149,7 @@ class Cycle final : private core::RecordReader {
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
   std::string refusal_;  ///< Why pushes are refused.
+  bool is_low_on_memory_ = false;
   std::uint64_t push_room_ = ~std::uint64_t{0};
   std::size_t under_way_bytes_ = 0;  ///< Of the batch that the committer has.
   Position written_end_;             ///< Behind the last batch that write() returned for.

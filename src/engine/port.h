@@ -49,6 +49,9 @@ struct RequestBatch {
   std::forward_list<std::string> strings;                          ///< More that commands view.
   std::forward_list<std::vector<model::HeaderView>> header_lists;  ///< Publish::headers, too.
   Charge charge{};  ///< The gateway's: what is not applied yet.
+  /// What has no room now (disk, or memory as a whole) waits for it, and so does what its session
+  /// submits after it. Otherwise it is refused with BUSY.
+  bool is_patient = false;
 };
 
 struct SessionReply {
@@ -79,7 +82,9 @@ struct Counters {
   std::atomic<std::uint64_t> scrubbed_bytes_total{0};    ///< Journal read again and found intact.
   std::atomic<std::uint64_t> damaged_segments_total{0};  ///< Segments in which scrubbing found rot.
   std::atomic<std::uint64_t> disk_free_bytes{0};
-  std::atomic<bool> is_out_of_space{false};  ///< Pushes are refused with BUSY.
+  std::atomic<bool> is_out_of_space{false};  ///< Pushes are refused with BUSY, or wait.
+  /// Patient pushes wait; others are refused once memory_bytes_max is reached.
+  std::atomic<bool> is_low_on_memory{false};
 };
 
 /// Copies a consistent state of the running log into a new directory. See Port::backup.

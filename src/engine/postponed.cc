@@ -12,16 +12,20 @@ void Postponed::add(SessionId session, BatchRest rest) {
   sessions_[session.value].push_back(std::move(rest));
 }
 
-Postponed::Turn Postponed::take() {
-  check(!sessions_.empty());
+std::optional<Postponed::Turn> Postponed::take(
+    const std::function<bool(const BatchRest&)>& may_go) {
   auto found = sessions_.upper_bound(last_);
-  if (found == sessions_.end()) found = sessions_.begin();
-  last_ = found->first;
-  std::deque<BatchRest>& rests = found->second;
-  Turn turn{SessionId(last_), rests.front()};
-  if (++rests.front().next == rests.front().batch->requests.size()) rests.pop_front();
-  if (rests.empty()) sessions_.erase(found);
-  return turn;
+  for (std::size_t looked_at = 0; looked_at < sessions_.size(); ++looked_at, ++found) {
+    if (found == sessions_.end()) found = sessions_.begin();
+    std::deque<BatchRest>& rests = found->second;
+    if (!may_go(rests.front())) continue;
+    last_ = found->first;
+    Turn turn{SessionId(last_), rests.front()};
+    if (++rests.front().next == rests.front().batch->requests.size()) rests.pop_front();
+    if (rests.empty()) sessions_.erase(found);
+    return turn;
+  }
+  return std::nullopt;
 }
 
 std::deque<BatchRest> Postponed::remove(SessionId session) {

@@ -1,4 +1,5 @@
-// Postponed: requests that wait until clients have taken what was read for them before. The order
+// Postponed: requests that wait: until clients have taken what was read for them before, or until
+// there is room for what they bring. The order
 // within a session is kept; sessions take turns, so that one that asks for much does not hold up
 // the others.
 #pragma once
@@ -7,8 +8,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace sluice::engine {
 
@@ -33,8 +36,15 @@ class Postponed {
     BatchRest rest;  ///< rest.next is the request to apply now.
   };
 
-  /// The next request of the session whose turn it is. Requires !empty().
-  Turn take();
+  /// The next request of the session whose turn it is, among those whose next one may be applied.
+  std::optional<Turn> take(const std::function<bool(const BatchRest&)>& may_go);
+
+  /// Visits what each session would have applied next.
+  template <class Visit>
+  void for_each_next(Visit visit) const {
+    for (const auto& [session, rests] : sessions_)
+      visit(rests.front());
+  }
 
   /// Everything of a session that left.
   std::deque<BatchRest> remove(SessionId session);

@@ -45,6 +45,14 @@ def late(seconds, name):
     return name
 
 
+@app.task
+def hold():
+    """Until the test says so."""
+    trace("begin hold")
+    while not os.path.exists(os.environ["TRACE"] + ".go"):
+        time.sleep(0.02)
+
+
 @app.task(ignore_result=True)
 def note(name):
     trace(f"note {name}")

@@ -74,6 +74,12 @@ class Celery(unittest.TestCase):
     def traces(self, word):
         return [line.split(" ", 1) for line in self.trace.read_text().splitlines() if word in line]
 
+    def wait_for(self, holds):
+        end = time.time() + 30
+        while not holds():
+            self.assertLess(time.time(), end, "it does not come")
+            time.sleep(0.02)
+
     def test_results(self):
         results = [self.tasks.add.delay(number, number) for number in range(50)]
         self.assertEqual([each.get(timeout=30) for each in results], [2 * number for number in range(50)])
@@ -128,11 +134,14 @@ class Celery(unittest.TestCase):
         self.assertEqual(self.tasks.app.control.inspect(timeout=3).active_queues()["first@test"][0]["name"], "celery")
 
     def test_revoke(self):
-        blockers = [self.tasks.slow.delay(1.5, f"blocker {number}") for number in range(2)]
-        time.sleep(0.3)
+        """Of a task that the worker has fetched and not begun."""
+        holders = [self.tasks.hold.delay() for _ in range(2)]
+        self.wait_for(lambda: len(self.traces("begin hold")) == 2)
         victim = self.tasks.note.delay("revoked")
         victim.revoke()
-        for each in blockers:
+        self.wait_for(lambda: victim.id in str(self.tasks.app.control.inspect(timeout=1).revoked()))
+        pathlib.Path(os.environ["TRACE"] + ".go").touch()
+        for each in holders:
             each.get(timeout=30)
         self.tasks.add.delay(5, 5).get(timeout=30)
         self.assertEqual(self.traces("note revoked"), [])
@@ -145,14 +154,11 @@ class Celery(unittest.TestCase):
         far, other = (self.tasks.add.apply_async((1, number), countdown=3600, queue=queue) for number in range(2))
         ready = self.tasks.add.apply_async((5, 6), queue=queue)
         with self.broker.server.client() as client:
-            def wait_for(states):
-                end = time.time() + 20
-                while (found := {state: client.queue(queue)[state] for state in states}) != states:
-                    self.assertLess(time.time(), end, found)
-                    time.sleep(0.02)
-            wait_for({"scheduled": 2, "ready": 1})
+            def counts():
+                return [client.queue(queue)[state] for state in ("scheduled", "ready")]
+            self.wait_for(lambda: counts() == [2, 1])
             self.tasks.app.control.revoke([far.id, ready.id])
-            wait_for({"scheduled": 1, "ready": 0})
+            self.wait_for(lambda: counts() == [1, 0])
         for revoked in (far, ready):
             with self.assertRaises(TaskRevokedError):
                 revoked.get(timeout=10)

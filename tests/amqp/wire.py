@@ -23,7 +23,7 @@ class Wire:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send_raw(b"AMQP\0\0\x09\x01")
         self.expect(pika.spec.Connection.Start)
-        self.send(pika.spec.Connection.StartOk({}, "PLAIN", b"\0guest\0guest", "en_US"), channel=0)
+        self.send(pika.spec.Connection.StartOk({"capabilities": {"connection.blocked": True}}, "PLAIN", b"\0guest\0guest", "en_US"), channel=0)
         self.expect(pika.spec.Connection.Tune)
         self.send(pika.spec.Connection.TuneOk(1, 131072, 0), channel=0)
         self.send(pika.spec.Connection.Open("/"), channel=0)

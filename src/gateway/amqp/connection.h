@@ -121,6 +121,7 @@ class Connection final : public gateway::Dialog {
   void on(const ConnectionTuneOk& tune);
   void on(const ConnectionOpen& open);
   void log_in(bool is_somebody, const std::string& user, ByteView mechanism, bool is_told);
+  bool has_room() const;
   void block();
   void unblock();
 

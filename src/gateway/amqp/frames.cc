@@ -57,6 +57,7 @@ engine::RequestBatch Connection::collect() {
     if (channel != nullptr && channel->assembler.is_busy()) channel->assembler.keep();
   }
   hand_over_bytes(done);
+  batch_.is_patient = true;
   return std::exchange(batch_, {});
 }
 

@@ -203,18 +203,28 @@ void Connection::on(const ConnectionOpen& open) {
 bool Connection::tick() {
   ++ticks_;
   if (stage_ == Stage::closing) return ticks_ < close_seconds_max;
-  if (is_blocked_ && !port_.counters().is_out_of_space.load()) unblock();
+  if (is_blocked_ && has_room()) unblock();
+  if (!publishes_.empty() && !has_room()) block();
   if (stage_ != Stage::running || heartbeat_ == 0) return true;
   // Twice as often as agreed on; a peer is dead after two intervals (AMQP 0-9-1 §4.2.7).
   if (ticks_ % std::max<std::uint32_t>(heartbeat_ / 2u, 1) == 0) append_heartbeat(output_);
   return is_blocked_ || ++silent_seconds_ <= 2u * heartbeat_ + 1;
 }
 
-/// No publish is read until the disk has room again: what was sent waits in the socket.
+bool Connection::has_room() const {
+  const engine::Counters& counters = port_.counters();
+  return !counters.is_out_of_space.load(std::memory_order_relaxed) &&
+         !counters.is_low_on_memory.load(std::memory_order_relaxed);
+}
+
+/// Nothing is read until there is room again: what was sent waits in the socket, what was read
+/// already in the engine.
 void Connection::block() {
   if (is_blocked_) return;
   is_blocked_ = true;
-  if (can_be_blocked_) append_method(output_, 0, ConnectionBlocked{{"low on disk"}});
+  if (!can_be_blocked_) return;
+  const bool is_memory = port_.counters().is_low_on_memory.load();
+  append_method(output_, 0, ConnectionBlocked{{is_memory ? "low on memory" : "low on disk"}});
 }
 
 void Connection::unblock() {

@@ -23,7 +23,7 @@ Pending copied(const BasicPublish& publish, const Content& content) {
 /// Its content follows.
 void Connection::on(Channel& channel, const BasicPublish& publish) {
   if (publish.immediate) return fail_connection(ReplyCode::not_implemented, "immediate=true");
-  if (port_.counters().is_out_of_space.load(std::memory_order_relaxed)) block();
+  if (!has_room()) block();
   channel.assembler.start(publish);
 }
 
