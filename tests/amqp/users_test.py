@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Users of the configuration: who they are, and nobody else."""
 import pathlib
+import struct
 import subprocess
 import tempfile
 
@@ -8,6 +9,7 @@ import pika
 
 import broker
 import harness
+import wire
 
 
 class Users(broker.AmqpTest):
@@ -51,6 +53,18 @@ class Users(broker.AmqpTest):
         with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
             channel.basic_qos(prefetch_count=1)
         self.assertEqual(caught.exception.reply_code, 406)
+
+    def test_a_new_secret_is_taken(self):
+        """connection.update-secret, which pika does not know: class 10, method 70."""
+        connection = wire.Wire(self.broker.port, "renews", credentials=("ada", "engine"))
+        self.addCleanup(connection.leave)
+        arguments = struct.pack(">HHI", 10, 70, 3) + b"new" + b"\x06reason"
+        connection.send_raw(struct.pack(">BHI", 1, 0, len(arguments)) + arguments + b"\xce")
+        answer = b""
+        while len(answer) < 12:
+            answer += connection.socket.recv(100)
+        self.assertEqual(answer, struct.pack(">BHIHH", 1, 0, 4, 10, 71) + b"\xce")
+        connection.ask(pika.spec.Queue.Declare(exclusive=True), pika.spec.Queue.DeclareOk)
 
     def test_many_at_once(self):
         connections = [self.connect(user="ada", password="engine") for _ in range(20)]

@@ -14,7 +14,7 @@ class Gone(Exception):
 class Wire:
     """One connection with one channel, in whole methods."""
 
-    def __init__(self, port, name, source="127.0.0.1"):
+    def __init__(self, port, name, source="127.0.0.1", credentials=("guest", "guest")):
         self.name, self.is_left, self.input = name, False, b""
         try:
             self.socket = socket.create_connection(("127.0.0.1", port), SECONDS_MAX, (source, 0))
@@ -23,7 +23,7 @@ class Wire:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send_raw(b"AMQP\0\0\x09\x01")
         self.expect(pika.spec.Connection.Start)
-        self.send(pika.spec.Connection.StartOk({"capabilities": {"connection.blocked": True}}, "PLAIN", b"\0guest\0guest", "en_US"), channel=0)
+        self.send(pika.spec.Connection.StartOk({"capabilities": {"connection.blocked": True}}, "PLAIN", b"\0%b\0%b" % tuple(word.encode() for word in credentials), "en_US"), channel=0)
         self.expect(pika.spec.Connection.Tune)
         self.send(pika.spec.Connection.TuneOk(1, 131072, 0), channel=0)
         self.send(pika.spec.Connection.Open("/"), channel=0)
