@@ -65,7 +65,11 @@ class Rabbit:
             "ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": str(self.epmd_port)}
         self.epmd = subprocess.Popen(["epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port)],
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment)
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:
+            self.stop()
+            raise
 
     def start(self):
         self.process = subprocess.Popen([RABBITMQ], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
