@@ -33,42 +33,27 @@ void server_section(std::string& text, const InfoSources& from) {
                  from.stats.epoch);
 }
 
+/// The names of Redis; those of other protocols' gateways have a prefix.
+void put_clients(std::string& text, const char* prefix, const gateway::Counters& gateway) {
+  const auto put = [&](const char* name, const std::atomic<std::uint64_t>& value) {
+    fmt::format_to(Out(text), "{}{}:{}\r\n", prefix, name, value.load());
+  };
+  put("connected_clients", gateway.connections);
+  put("total_connections_received", gateway.connections_total);
+  put("rejected_connections", gateway.rejected_connections_total);
+  put("total_net_input_bytes", gateway.received_bytes_total);
+  put("total_net_output_bytes", gateway.sent_bytes_total);
+  put("slow_clients_closed", gateway.slow_clients_closed_total);
+  put("greedy_clients_closed", gateway.greedy_clients_closed_total);
+  put("silent_clients_closed", gateway.silent_clients_closed_total);
+  put("undelivered_leases", gateway.undelivered_leases_total);
+  put("client_buffers_bytes", gateway.buffered_bytes);
+}
+
 void clients_section(std::string& text, const InfoSources& from) {
   if (from.gateway == nullptr) return;
-  const gateway::Counters& gateway = *from.gateway;
-  fmt::format_to(Out(text),
-                 "connected_clients:{}\r\ntotal_connections_received:{}\r\n"
-                 "rejected_connections:{}\r\ntotal_net_input_bytes:{}\r\n"
-                 "total_net_output_bytes:{}\r\nslow_clients_closed:{}\r\n"
-                 "greedy_clients_closed:{}\r\nsilent_clients_closed:{}\r\nundelivered_leases:{}\r\n"
-                 "client_buffers_bytes:{}\r\n",
-                 gateway.connections.load(),
-                 gateway.connections_total.load(),
-                 gateway.rejected_connections_total.load(),
-                 gateway.received_bytes_total.load(),
-                 gateway.sent_bytes_total.load(),
-                 gateway.slow_clients_closed_total.load(),
-                 gateway.greedy_clients_closed_total.load(),
-                 gateway.silent_clients_closed_total.load(),
-                 gateway.undelivered_leases_total.load(),
-                 gateway.buffered_bytes.load());
-  if (from.facts.amqp == nullptr) return;
-  const gateway::Counters& amqp = *from.facts.amqp;
-  fmt::format_to(Out(text),
-                 "amqp_connected_clients:{}\r\namqp_total_connections_received:{}\r\n"
-                 "amqp_rejected_connections:{}\r\namqp_total_net_input_bytes:{}\r\n"
-                 "amqp_total_net_output_bytes:{}\r\namqp_slow_clients_closed:{}\r\n"
-                 "amqp_greedy_clients_closed:{}\r\namqp_silent_clients_closed:{}\r\n"
-                 "amqp_client_buffers_bytes:{}\r\n",
-                 amqp.connections.load(),
-                 amqp.connections_total.load(),
-                 amqp.rejected_connections_total.load(),
-                 amqp.received_bytes_total.load(),
-                 amqp.sent_bytes_total.load(),
-                 amqp.slow_clients_closed_total.load(),
-                 amqp.greedy_clients_closed_total.load(),
-                 amqp.silent_clients_closed_total.load(),
-                 amqp.buffered_bytes.load());
+  put_clients(text, "", *from.gateway);
+  if (from.facts.amqp != nullptr) put_clients(text, "amqp_", *from.facts.amqp);
 }
 
 void memory_section(std::string& text, const InfoSources& from) {
