@@ -107,20 +107,25 @@ class Loader {
       user.name = raw.text;
     } else if (field == ".password_hash" && is_text) {
       user.password_hash = raw.text;
-    } else if (field.starts_with(".vhosts[") && is_text && raw.text == "/") {
-      user.vhosts = {raw.text};
+    } else if (field.starts_with(".vhosts[") && is_text && is_vhost(raw.text) &&
+               user.vhosts.size() < vhosts_max) {
+      user.vhosts.push_back(raw.text);
     } else {
-      const bool is_known = field == ".name" || field == ".password_hash";
-      const bool is_vhost = field.starts_with(".vhosts");
-      problem(fmt::format("{} = {} ({}): {}",
-                          printable(key),
-                          shown(raw),
-                          source,
-                          is_known   ? "expected text"
-                          : is_vhost ? "expected [\"/\"]: there is one virtual host"
-                                     : "there is no such setting; a user has name, password_hash "
-                                       "and vhosts"));
+      problem(fmt::format(
+          "{} = {} ({}): {}", printable(key), shown(raw), source, wanted_of_user(field)));
     }
+  }
+
+  static std::string wanted_of_user(std::string_view field) {
+    if (field == ".name" || field == ".password_hash") return "expected text";
+    if (field.starts_with(".vhosts")) {
+      return fmt::format(
+          "expected at most {} names: \"/\", or 1 to {} bytes of UTF-8 without control characters "
+          "and slashes",
+          vhosts_max,
+          vhost_bytes_max);
+    }
+    return "there is no such setting; a user has name, password_hash and vhosts";
   }
 
   static std::string shown(const RawValue& raw) {
@@ -279,10 +284,13 @@ std::string printed(const LoadedConfig& loaded) {
     out += fmt::format("{:<44} # {}\n", line, loaded.sources.find(setting.key)->second);
   }
   for (const User& user : loaded.config.users) {
+    std::string vhosts;
+    for (const std::string& vhost : user.vhosts)
+      vhosts += (vhosts.empty() ? "" : ", ") + quoted(vhost);
     out += fmt::format("\n[[users]]\nname = {}\npassword_hash = {}\nvhosts = [{}]\n",
                        quoted(user.name),
                        quoted(user.password_hash),
-                       quoted(user.vhosts.front()));
+                       vhosts);
   }
   return out;
 }

@@ -62,6 +62,11 @@ bool is_user_name(const std::string& name) {
   return name.size() <= user_name_bytes_max && model::is_name(name);
 }
 
+bool is_vhost(const std::string& name) {
+  const bool has_slash = name.find('/') != std::string::npos;
+  return name == "/" || (name.size() <= vhost_bytes_max && model::is_name(name) && !has_slash);
+}
+
 Result<std::string> hash_password(const std::string& password) {
   if (password.empty() || password.size() > password_bytes_max ||
       password.find('\0') != std::string::npos) {

@@ -13,9 +13,14 @@ namespace sluice::server {
 inline constexpr std::size_t users_max = 1000;
 inline constexpr std::size_t user_name_bytes_max = 255;
 inline constexpr std::size_t password_bytes_max = 512;
+inline constexpr std::size_t vhost_bytes_max = 100;
+inline constexpr std::size_t vhosts_max = 100;  ///< Of one user.
 
 /// UTF-8 of 1 to user_name_bytes_max bytes without control characters.
 bool is_user_name(const std::string& name);
+
+/// "/", or UTF-8 of 1 to vhost_bytes_max bytes without control characters and slashes.
+bool is_vhost(const std::string& name);
 
 struct User {
   std::string name;

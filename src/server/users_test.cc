@@ -77,24 +77,27 @@ class UsersTable : public testing::Test {
 TEST_F(UsersTable, IsRead) {
   const Result<LoadedConfig> loaded =
       load("io_threads = 1\n[[users]]\nname = \"ada\"\npassword_hash = \"" + hash_ +
-           "\"\nvhosts = [\"/\"]\n[[users]]\nname = \"bob\"\npassword_hash = \"" + hash_ + "\"\n");
+           "\"\nvhosts = [\"/\", \"shop\"]\n[[users]]\nname = \"bob\"\npassword_hash = \"" + hash_ +
+           "\"\n");
   ASSERT_TRUE(loaded) << loaded.error().message;
   const std::vector<User>& users = loaded->config.users;
   ASSERT_EQ(users.size(), 2u);
   EXPECT_EQ(users[0].name, "ada");
-  EXPECT_EQ(users[0].vhosts, std::vector<std::string>{"/"});
+  EXPECT_EQ(users[0].vhosts, (std::vector<std::string>{"/", "shop"}));
   EXPECT_EQ(users[1].vhosts, std::vector<std::string>{"/"});  // Unless it says otherwise.
 }
 
 TEST_F(UsersTable, IsPrintedAsItCanBeReadAgain) {
   const Result<LoadedConfig> loaded =
-      load("[[users]]\nname = \"a\\\"da\"\npassword_hash = \"" + hash_ + "\"\n");
+      load("[[users]]\nname = \"a\\\"da\"\nvhosts = [\"shop\", \"bank\"]\npassword_hash = \"" +
+           hash_ + "\"\n");
   ASSERT_TRUE(loaded) << loaded.error().message;
   const Result<LoadedConfig> again = load(printed(*loaded));
   ASSERT_TRUE(again) << again.error().message;
   ASSERT_EQ(again->config.users.size(), 1u);
   EXPECT_EQ(again->config.users[0].name, "a\"da");
   EXPECT_EQ(again->config.users[0].password_hash, hash_);
+  EXPECT_EQ(again->config.users[0].vhosts, (std::vector<std::string>{"shop", "bank"}));
 }
 
 TEST_F(UsersTable, SaysWhatIsWrongAndWhere) {
@@ -109,7 +112,7 @@ TEST_F(UsersTable, SaysWhatIsWrongAndWhere) {
   has("[[users]]\nname = \"a\\u001b\"\n" + hash, "users[0]: expected a name");
   has("[[users]]\nname = 5\n" + hash, "users[0].name = 5 (" + path_.string() + ":2)");
   has("[[users]]\nname = \"ada\"\ncolour = \"red\"\n" + hash, "there is no such setting");
-  has("[[users]]\nname = \"ada\"\nvhosts = [\"shop\"]\n" + hash, "users[0].vhosts[0]");
+  has("[[users]]\nname = \"ada\"\nvhosts = [\"a/b\"]\n" + hash, "users[0].vhosts[0]");
   has("[[users]]\nname = \"a\"\n" + hash + "[[users]]\nname = \"a\"\n" + hash, "twice");
 }
 

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace sluice::server {
@@ -80,8 +81,18 @@ namespace {
 amqp::Login login_of(const Config& config) {
   if (config.users.empty()) return nullptr;
   return [&users = config.users](const std::string& name, const std::string& password) {
-    return find_user(users, name, password) != nullptr;
+    const User* user = find_user(users, name, password);
+    return user == nullptr ? std::vector<std::string>() : user->vhosts;
   };
+}
+
+/// A virtual host is there because somebody may open it.
+std::vector<std::string> vhosts_of(const Config& config) {
+  std::set<std::string> names;
+  for (const User& user : config.users)
+    names.insert(user.vhosts.begin(), user.vhosts.end());
+  names.erase("/");
+  return {names.begin(), names.end()};
 }
 
 }  // namespace
@@ -107,7 +118,8 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
   options.facts.sync = text(config.sync);
   if (config.amqp) {
     impl_->amqp = std::make_unique<amqp::Gateway>(
-        *impl_->engine, amqp::GatewayOptions{{sessions}, config.limits, login_of(config)});
+        *impl_->engine,
+        amqp::GatewayOptions{{sessions}, config.limits, login_of(config), vhosts_of(config)});
     options.facts.amqp = &impl_->amqp->counters();
   }
   impl_->gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));

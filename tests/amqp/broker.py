@@ -20,6 +20,8 @@ import harness  # noqa: E402
 
 KIND = os.environ.get("AMQP_BROKER", "sluice")
 IS_SLUICE = KIND == "sluice"
+VHOST = os.environ.get("AMQP_VHOST", "/")  # Of Sluice: where all tests connect to.
+INSIDE = "" if VHOST == "/" else f"{VHOST}/"  # What its names begin with in the core.
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 START_SECONDS_MAX = 90
 
@@ -30,8 +32,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def hash_of(password):
+    return subprocess.run([str(harness.BINARY), "hash-password"], input=password + "\n", capture_output=True, text=True,
+                          check=True, timeout=60).stdout.strip()
+
+
 class Sluice:
     def __init__(self, options=()):
+        self.directory = None
+        if VHOST != "/":
+            self.directory = tempfile.TemporaryDirectory(prefix="sluice-vhost-")
+            file = pathlib.Path(self.directory.name) / "sluice.toml"
+            file.write_text(f'[[users]]\nname = "guest"\npassword_hash = "{hash_of("guest")}"\nvhosts = ["/", "{VHOST}"]\n')
+            options = ("--config", str(file), *options)
         self.server = harness.Server(options=["--amqp", "127.0.0.1:0", *options])
         self.port = self.server.amqp_port
 
@@ -47,6 +60,8 @@ class Sluice:
 
     def stop(self):
         self.server.__exit__()
+        if self.directory:
+            self.directory.cleanup()
 
 
 class Rabbit:
@@ -131,6 +146,7 @@ class AmqpTest(unittest.TestCase):
 
     def connect(self, user="guest", password="guest", **parameters):
         parameters.setdefault("heartbeat", 0)
+        parameters.setdefault("virtual_host", VHOST)
         connection = pika.BlockingConnection(pika.ConnectionParameters(
             "127.0.0.1", self.broker.port, credentials=pika.PlainCredentials(user, password), **parameters))
         self.addCleanup(self.leave, connection)
@@ -198,7 +214,7 @@ class AmqpTest(unittest.TestCase):
         except (pika.exceptions.ChannelClosedByBroker, pika.exceptions.ConnectionClosedByBroker) as closed:
             self.assertEqual(closed.reply_code, code, closed.reply_text)
             if text:
-                self.assertIn(text, closed.reply_text)
+                self.assertIn(text.replace("vhost '/'", f"vhost '{VHOST}'"), closed.reply_text)
             if self.connection.is_open:
                 self.channel = self.connection.channel()
             return

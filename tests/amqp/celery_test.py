@@ -135,6 +135,8 @@ class Celery(unittest.TestCase):
 
     def test_revoke(self):
         """Of a task that the worker has fetched and not begun."""
+        if self.POOL == "threads":
+            self.skipTest("Celery hands what it has fetched to its threads at once, and looks no more who is revoked")
         holders = [self.tasks.hold.delay() for _ in range(2)]
         self.wait_for(lambda: len(self.traces("begin hold")) == 2)
         victim = self.tasks.note.delay("revoked")

@@ -5,7 +5,7 @@ import time
 
 import pika
 
-from broker import IS_SLUICE, AmqpTest, main
+from broker import VHOST, IS_SLUICE, AmqpTest, main
 
 
 class Connections(AmqpTest):
@@ -32,7 +32,7 @@ class Connections(AmqpTest):
 
     def test_amqplain(self):
         import amqp
-        with amqp.Connection(f"127.0.0.1:{self.broker.port}", login_method="AMQPLAIN") as connection:
+        with amqp.Connection(f"127.0.0.1:{self.broker.port}", virtual_host=VHOST, login_method="AMQPLAIN") as connection:
             self.assertTrue(connection.connected)
 
     def test_a_foreign_protocol_is_told_ours(self):

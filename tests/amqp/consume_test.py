@@ -3,7 +3,7 @@
 import amqp
 import pika
 
-from broker import AmqpTest, main
+from broker import VHOST, AmqpTest, main
 
 
 class Consuming(AmqpTest):
@@ -117,7 +117,7 @@ class Consuming(AmqpTest):
     def test_of_a_connection_that_is_gone(self):
         queue = self.queue()
         self.fill(queue, 3)
-        other = amqp.Connection(f"127.0.0.1:{self.broker.port}")
+        other = amqp.Connection(f"127.0.0.1:{self.broker.port}", virtual_host=VHOST)
         other.connect()
         channel = other.channel()
         for _ in range(3):
@@ -175,7 +175,7 @@ class Consuming(AmqpTest):
         with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
             other.basic_consume(queue, lambda *_: None)
         self.assertEqual(caught.exception.reply_code, 403)
-        self.assertIn(f"queue '{queue}' in vhost '/' in exclusive use", caught.exception.reply_text)
+        self.assertIn(f"queue '{queue}' in vhost '{VHOST}' in exclusive use", caught.exception.reply_text)
 
     def test_a_consumer_tag_is_unique(self):
         queue = self.queue()

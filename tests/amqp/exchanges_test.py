@@ -2,7 +2,7 @@
 """Exchanges and bindings: what is declared, what is refused, and where messages go."""
 import pika
 
-from broker import AmqpTest, main
+from broker import VHOST, AmqpTest, main
 
 
 class Exchanges(AmqpTest):
@@ -15,7 +15,7 @@ class Exchanges(AmqpTest):
         name = self.exchange("direct", durable=True)
         self.channel.exchange_declare(name, "direct", durable=True)
         self.channel.exchange_declare(name, passive=True)
-        vhost = f"for exchange '{name}' in vhost '/'"
+        vhost = f"for exchange '{name}' in vhost '{VHOST}'"
         self.refused(406, f"inequivalent arg 'type' {vhost}: received 'fanout' but current is 'direct'",
                      self.channel.exchange_declare, name, "fanout", durable=True)
         self.refused(406, f"inequivalent arg 'durable' {vhost}: received 'false' but current is 'true'",
@@ -132,7 +132,7 @@ class Exchanges(AmqpTest):
 
     def test_internal(self):
         name = self.exchange("fanout", internal=True)
-        self.refused(403, f"cannot publish to internal exchange '{name}' in vhost '/'",
+        self.refused(403, f"cannot publish to internal exchange '{name}' in vhost '{VHOST}'",
                      self.channel.basic_publish, name, "", b"x")
 
     def test_auto_delete(self):
@@ -144,7 +144,7 @@ class Exchanges(AmqpTest):
     def test_delete_if_unused(self):
         name, queue = self.exchange("fanout"), self.queue()
         self.channel.queue_bind(queue, name)
-        self.refused(406, f"exchange '{name}' in vhost '/' in use", self.channel.exchange_delete, name, if_unused=True)
+        self.refused(406, f"exchange '{name}' in vhost '{VHOST}' in use", self.channel.exchange_delete, name, if_unused=True)
         self.channel.queue_delete(queue)
         self.channel.exchange_delete(name, if_unused=True)
         self.refused(404, "no exchange", self.channel.exchange_declare, name, passive=True)

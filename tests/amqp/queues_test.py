@@ -2,14 +2,14 @@
 """Queues: declared, refused, purged, deleted; whose they are and when they go."""
 import pika
 
-from broker import AmqpTest, main
+from broker import INSIDE, VHOST, AmqpTest, main
 
 
 class Queues(AmqpTest):
     def test_declared_alike_and_different(self):
         name = self.queue(arguments={"x-message-ttl": 60000})
         self.queue(arguments={"x-message-ttl": 60000})
-        where = f"for queue '{name}' in vhost '/'"
+        where = f"for queue '{name}' in vhost '{VHOST}'"
         self.refused(406, f"inequivalent arg 'x-message-ttl' {where}: received '1000' but current is '60000'",
                      self.queue, arguments={"x-message-ttl": 1000})
         self.refused(406, f"inequivalent arg 'x-message-ttl' {where}: received none but current is the value '60000' "
@@ -21,7 +21,7 @@ class Queues(AmqpTest):
 
     def test_an_argument_more(self):
         name = self.queue()
-        self.refused(406, f"inequivalent arg 'x-max-length' for queue '{name}' in vhost '/': received the value '5' of "
+        self.refused(406, f"inequivalent arg 'x-max-length' for queue '{name}' in vhost '{VHOST}': received the value '5' of "
                           "type 'signedint' but current is none", self.queue, arguments={"x-max-length": 5})
 
     def test_passive(self):
@@ -45,7 +45,7 @@ class Queues(AmqpTest):
                      self.channel.queue_declare, "amq.mine")
 
     def test_names_of_all_kinds(self):
-        for name in ("celery@host.pidbox", "with space", "ünïcödé", "a/b/c", "x" * 255):
+        for name in ("celery@host.pidbox", "with space", "ünïcödé", "a/b/c", "x" * (255 - len(INSIDE))):
             self.assertEqual(self.channel.queue_declare(name).method.queue, name)
             self.publish(name, b"m")
             self.assertEqual(self.take(name)[2], b"m")
@@ -64,7 +64,7 @@ class Queues(AmqpTest):
             with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
                 call(other.channel())
             self.assertEqual(caught.exception.reply_code, 405)
-            self.assertIn(f"cannot obtain exclusive access to locked queue '{name}' in vhost '/'",
+            self.assertIn(f"cannot obtain exclusive access to locked queue '{name}' in vhost '{VHOST}'",
                           caught.exception.reply_text)
         # Publishing to it is open to all.
         other.channel().basic_publish("", name, b"from outside")
@@ -123,10 +123,10 @@ class Queues(AmqpTest):
         for _ in range(3):
             self.publish(name)
         self.wait_until(lambda: self.ready(name) == 3)
-        self.refused(406, f"queue '{name}' in vhost '/' not empty", self.channel.queue_delete, name, if_empty=True)
+        self.refused(406, f"queue '{name}' in vhost '{VHOST}' not empty", self.channel.queue_delete, name, if_empty=True)
         consuming = self.new_channel()
         consuming.basic_consume(name, lambda *_: None)
-        self.refused(406, f"queue '{name}' in vhost '/' in use", self.channel.queue_delete, name, if_unused=True)
+        self.refused(406, f"queue '{name}' in vhost '{VHOST}' in use", self.channel.queue_delete, name, if_unused=True)
         consuming.close()
         self.wait_until(lambda: self.ready(name) == 3)
         self.assertEqual(self.channel.queue_delete(name).method.message_count, 3)

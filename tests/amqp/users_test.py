@@ -2,7 +2,6 @@
 """Users of the configuration: who they are, and nobody else."""
 import pathlib
 import struct
-import subprocess
 import tempfile
 
 import pika
@@ -19,15 +18,10 @@ class Users(broker.AmqpTest):
         cls.addClassCleanup(cls.directory.cleanup)
         file = pathlib.Path(cls.directory.name) / "sluice.toml"
         file.write_text("".join(
-            f'[[users]]\nname = "{name}"\npassword_hash = "{cls.hash_of(password)}"\n'
+            f'[[users]]\nname = "{name}"\npassword_hash = "{broker.hash_of(password)}"\n'
             for name, password in (("ada", "engine"), ("zoë", "pässword"))))
         cls.OPTIONS = ("--config", str(file))
         super().setUpClass()
-
-    @staticmethod
-    def hash_of(password):
-        return subprocess.run([str(harness.BINARY), "hash-password"], input=password + "\n", capture_output=True, text=True,
-                              check=True, timeout=60).stdout.strip()
 
     def setUp(self):
         pass  # There is no guest to connect as.

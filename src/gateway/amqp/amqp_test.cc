@@ -219,7 +219,8 @@ TEST(AmqpGateway, AsksForUsersOnAThreadOfItsOwn) {
   GatewayOptions options = two_threads();
   options.login = [](const std::string& user, const std::string& password) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return user == "ada" && password == "engine";
+    const bool is_ada = user == "ada" && password == "engine";
+    return is_ada ? std::vector<std::string>{"/"} : std::vector<std::string>();
   };
   Server server(std::move(options));
   std::vector<std::thread> threads;

@@ -34,8 +34,8 @@ const std::string* properties_of(const model::JobInfo& job) {
 /// Looks through the queues for tasks.
 class Search {
  public:
-  Search(engine::Port& port, const std::vector<std::string>& tasks)
-      : question_(port), tasks_(tasks) {}
+  Search(engine::Port& port, const Vhost& vhost, const std::vector<std::string>& tasks)
+      : question_(port), vhost_(vhost), tasks_(tasks) {}
 
   std::size_t run() {
     const auto* queues = ask<model::QueueList>(model::ListQueues{});
@@ -43,6 +43,7 @@ class Search {
     // The answers that follow take its place.
     const std::vector<model::QueueInfo> all = queues->queues;
     for (const model::QueueInfo& queue : all) {
+      if (!queue.name.starts_with(vhost_.inside(""))) continue;
       for (const JobState state : {JobState::ready, JobState::scheduled, JobState::retry}) {
         if (queue.jobs[static_cast<std::size_t>(state)] > 0) look_through(queue.name, state);
       }
@@ -125,12 +126,13 @@ class Search {
     model::PushOptions& options = batch.options.emplace_back();
     options.headers.emplace_back(model::properties_header, batch.strings.emplace_front(raw.view()));
     model::Publish publish;
-    publish.key = batch.strings.emplace_front(reply_to);
+    publish.key = batch.strings.emplace_front(vhost_.inside(reply_to));
     publish.job = model::Push{{}, "message", body, &options};
     question_.ask(publish, answer_wait_max, std::move(batch));
   }
 
   engine::Question question_;
+  const Vhost& vhost_;
   const std::vector<std::string>& tasks_;
   model::Answer answer_;
   std::size_t cancelled_ = 0;
@@ -159,8 +161,10 @@ std::vector<std::string> revoked_tasks(ByteView body) {
   return tasks;
 }
 
-std::size_t cancel_tasks(engine::Port& port, const std::vector<std::string>& tasks) {
-  return Search(port, tasks).run();
+std::size_t cancel_tasks(engine::Port& port,
+                         const Vhost& vhost,
+                         const std::vector<std::string>& tasks) {
+  return Search(port, vhost, tasks).run();
 }
 
 }  // namespace sluice::amqp

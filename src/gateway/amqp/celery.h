@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "engine/port.h"
+#include "gateway/amqp/vhost.h"
 #include "wire/amqp/content.h"
 
 #include <string>
@@ -20,8 +21,10 @@ inline constexpr ByteView celery_control_exchange = "celery.pidbox";
 /// The ids of the tasks that this broadcast revokes; none: it is about something else.
 std::vector<std::string> revoked_tasks(ByteView body);
 
-/// Looks for the tasks in all queues, a few jobs at a time, and cancels those that no worker has.
-/// Returns how many. Blocks, and reads the record of every job that waits.
-std::size_t cancel_tasks(engine::Port& port, const std::vector<std::string>& tasks);
+/// Looks for the tasks in all queues of the virtual host, a few jobs at a time, and cancels those
+/// that no worker has. Returns how many. Blocks, and reads the record of every job that waits.
+std::size_t cancel_tasks(engine::Port& port,
+                         const Vhost& vhost,
+                         const std::vector<std::string>& tasks);
 
 }  // namespace sluice::amqp

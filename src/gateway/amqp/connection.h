@@ -19,6 +19,7 @@
 #include "gateway/amqp/connection_options.h"
 #include "gateway/amqp/message.h"
 #include "gateway/amqp/refusal.h"
+#include "gateway/amqp/vhost.h"
 #include "gateway/dialog.h"
 #include "model/limits.h"
 #include "wire/amqp/frame.h"
@@ -120,7 +121,10 @@ class Connection final : public gateway::Dialog {
   void on(const ConnectionStartOk& start);
   void on(const ConnectionTuneOk& tune);
   void on(const ConnectionOpen& open);
-  void log_in(bool is_somebody, const std::string& user, ByteView mechanism, bool is_told);
+  void log_in(std::vector<std::string> vhosts,
+              const std::string&,
+              ByteView mechanism,
+              bool is_told);
   bool has_room() const;
   void block();
   void unblock();
@@ -152,9 +156,8 @@ class Connection final : public gateway::Dialog {
   void on(Channel& channel, const ExchangeBind& bind);
   void on(Channel& channel, const ExchangeUnbind& unbind);
 
-  /// Of no use on a channel that is open.
   template <Method M>
-  void on(Channel&, const M&) {
+  void on(Channel&, const M&) {  // Of no use on a channel that is open.
     fail_connection(ReplyCode::command_invalid, "unexpected method");
   }
 
@@ -171,11 +174,9 @@ class Connection final : public gateway::Dialog {
                       std::function<void(Channel&)> done);
   // queues.cc
   Allowed<std::string> named_queue(Channel& channel, ByteView name);
-  void declare_queue(Channel& channel, const std::string& name, const QueueDeclare& declare);
-  void make_queue(Channel& channel,
-                  const std::string& name,
-                  model::QueuePolicy policy,
-                  bool no_wait);
+  void declare_queue(Channel&, const std::string& name, const QueueDeclare& declare);
+  void make_queue(Channel&, const std::string& name, model::QueuePolicy policy, bool no_wait);
+  void bind_by_name(Channel& channel, const model::QueueInfo& queue, bool no_wait);
   void queue_declared(Channel& channel, const model::QueueInfo& queue, bool no_wait);
   void delete_own_queue(const std::string& queue);
   // publish.cc
@@ -214,7 +215,8 @@ class Connection final : public gateway::Dialog {
   const ConnectionOptions options_;
   const ConnectionId id_;
   std::string user_ = "guest";
-
+  std::vector<std::string> vhosts_{"/"};  ///< That the user may open; which one it has opened:
+  Vhost vhost_;
   Buffer input_;
   Buffer output_;
   Buffer scratch_;
@@ -235,8 +237,7 @@ class Connection final : public gateway::Dialog {
   Then then_;                   ///< What stalls the connection.
   std::uint32_t incarnations_ = 0;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< By number; null: closed.
-  std::size_t open_channels_ = 0;
-  engine::Sequence first_publish_ = 0;  ///< Sequence of publishes_.front().
+  engine::Sequence first_publish_ = 0;              ///< Sequence of publishes_.front().
   std::deque<Publish> publishes_;
   std::uint16_t committing_ = 0;  ///< The channel whose transaction is under way.
   bool commit_waits_for_ack_ = false;

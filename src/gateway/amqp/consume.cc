@@ -278,7 +278,7 @@ void Connection::deliver(Consumer& consumer, const model::Delivery& job) {
     ++consumer.unsettled;
   }
   ++channel.next_tag;
-  const Outgoing message = outgoing(job, scratch_);
+  const Outgoing message = outgoing(job, vhost_, scratch_);
   send(channel,
        BasicDeliver{
            {consumer.tag}, tag, job.attempt > 1, {message.exchange}, {message.routing_key}});
@@ -318,7 +318,7 @@ void Connection::on(Channel& channel, const BasicGet& get) {
             model::GetQueue{keep(name)},
             [this, taken, tag](Channel& channel_then, model::Answer& queue) {
               const model::Delivery& given = (*taken)->jobs.front();
-              const Outgoing message = outgoing(given, scratch_);
+              const Outgoing message = outgoing(given, vhost_, scratch_);
               send(channel_then,
                    BasicGetOk{tag,
                               given.attempt > 1,

@@ -25,6 +25,7 @@ void Connection::on(Channel& channel, const ExchangeDeclare& declare) {
     Allowed<model::Exchange> read = exchange_of(declare);
     if (!read) return fail(channel, read.error());
     asked = std::move(*read);
+    if (!asked.alternate.empty()) asked.alternate = vhost_.inside(asked.alternate);
   }
   ask(channel,
       model::RoutingCommand(model::GetExchange{name}),
@@ -51,7 +52,7 @@ void Connection::make_exchange(Channel& channel,
                                std::string name,
                                const model::Exchange& as,
                                bool no_wait) {
-  if (name.starts_with(reserved_prefix)) {
+  if (vhost_.outside(name).starts_with(reserved_prefix)) {
     return fail(channel,
                 ReplyCode::access_refused,
                 fmt::format("exchange name '{}' contains reserved prefix 'amq.*'", name));
@@ -68,7 +69,7 @@ void Connection::make_exchange(Channel& channel,
 void Connection::on(Channel& channel, const ExchangeDelete& remove) {
   const ByteView name = remove.exchange.bytes;
   if (name.empty()) return fail(channel, default_exchange());
-  if (name.starts_with(reserved_prefix)) {
+  if (vhost_.outside(name).starts_with(reserved_prefix)) {
     return fail(channel,
                 ReplyCode::access_refused,
                 fmt::format("deletion of system {} not allowed", in_vhost("exchange", name)));

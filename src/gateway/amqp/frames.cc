@@ -163,7 +163,7 @@ void Connection::take_on_channel(Channel& channel, const Frame& frame) {
   }
   if (frame.type != FrameType::method) return;
   current_ = method_id(frame.payload);
-  const Parsed<ClientMethod> method = decode_method(frame.payload);
+  Parsed<ClientMethod> method = decode_method(frame.payload);
   if (!method) return fail_connection(method.error().code, method.error().sentence);
   if (is_of_connection(*method)) {
     return fail_connection(ReplyCode::command_invalid, "a method of the connection on a channel");
@@ -178,6 +178,10 @@ void Connection::take_on_channel(Channel& channel, const Frame& frame) {
   }
   if (std::holds_alternative<ChannelOpen>(*method)) {
     return fail_connection(ReplyCode::channel_error, "second 'channel.open' seen");
+  }
+  const auto keeps = [this](std::string name) { return keep(std::move(name)); };
+  if (const Allowed<void> fine = vhost_.put_inside(*method, keeps); !fine) {
+    return fail(channel, fine.error());
   }
   std::visit([&](const auto& each) { on(channel, each); }, *method);
 }
@@ -251,7 +255,7 @@ void Connection::fail(Channel& channel, ReplyCode code, std::string sentence) {
   close_channel(channel);
   channel.is_closing = true;
   channel.assembler.done();
-  const std::string text = reply_text(code, sentence);
+  const std::string text = reply_text(code, vhost_.told(std::move(sentence)));
   send(channel,
        ChannelClose{
            static_cast<std::uint16_t>(code), {text}, current_.class_id, current_.method_id});
@@ -259,7 +263,7 @@ void Connection::fail(Channel& channel, ReplyCode code, std::string sentence) {
 
 void Connection::fail_connection(ReplyCode code, ByteView sentence) {
   if (stage_ == Stage::closing || stage_ == Stage::over) return;
-  const std::string text = reply_text(code, sentence);
+  const std::string text = reply_text(code, vhost_.told(std::string(sentence)));
   append_method(
       output_,
       0,

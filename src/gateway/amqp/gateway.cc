@@ -2,6 +2,7 @@
 #include "gateway/amqp/gateway.h"
 
 #include "gateway/amqp/connection.h"
+#include "gateway/amqp/vhost.h"
 
 #include <utility>
 
@@ -39,6 +40,7 @@ Gateway::Gateway(engine::Port& port, GatewayOptions options)
         ConnectionOptions connection;
         connection.limits = options_.limits;
         connection.login = options_.login;
+        connection.vhosts = options_.vhosts;
         connection.outstanding_max = options_.outstanding_max;
         return std::make_unique<Connection>(broker_, port_, std::move(connection), id);
       }) {}
@@ -51,11 +53,20 @@ Result<void> Gateway::start(const std::string& host, std::uint16_t port) {
 void Gateway::make_exchanges() {
   const engine::SessionId session = port_.attach(std::make_shared<Nobody>());
   engine::RequestBatch batch;
-  for (const Predeclared& each : exchanges) {
+  const auto make = [&batch](std::string name, model::ExchangeKind kind, bool is_internal) {
     auto exchange = std::make_shared<model::Exchange>();
-    exchange->kind = each.kind;
-    exchange->is_internal = each.is_internal;
-    batch.requests.push_back({0, model::RoutingCommand(model::PutExchange{each.name, exchange})});
+    exchange->kind = kind;
+    exchange->is_internal = is_internal;
+    const ByteView kept = batch.strings.emplace_front(std::move(name));
+    batch.requests.push_back({0, model::RoutingCommand(model::PutExchange{kept, exchange})});
+  };
+  for (const Predeclared& each : exchanges)
+    make(std::string(each.name), each.kind, each.is_internal);
+  for (const std::string& name : options_.vhosts) {
+    const Vhost vhost(name);
+    make(vhost.default_exchange(), model::ExchangeKind::direct, false);
+    for (const Predeclared& each : exchanges)
+      make(vhost.inside(each.name), each.kind, each.is_internal);
   }
   port_.submit(session, std::move(batch));
   port_.detach(session);

@@ -16,12 +16,14 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace sluice::amqp {
 
 struct GatewayOptions : gateway::SessionOptions {
   model::Limits limits;
-  Login login;  ///< Null: guest with the password guest.
+  Login login;                      ///< Null: guest with the password guest, in "/".
+  std::vector<std::string> vhosts;  ///< All of them but "/".
 };
 
 class Gateway {

@@ -128,7 +128,7 @@ void Connection::on(const ConnectionStartOk& start) {
   const bool is_told = has_capability(start.client_properties, "authentication_failure_close");
   if (!login || !options_.login) {
     const bool is_guest = login && login->user == "guest" && login->password == "guest";
-    return log_in(is_guest, "guest", mechanism, is_told);
+    return log_in(is_guest ? vhosts_ : std::vector<std::string>(), "guest", mechanism, is_told);
   }
   then_ = [](model::Answer&) {};  // Nothing more is read meanwhile.
   chores_.emplace_back([this,
@@ -137,19 +137,19 @@ void Connection::on(const ConnectionStartOk& start) {
                         password = std::string(login->password),
                         mechanism = std::string(mechanism),
                         is_told] {
-    const bool is_somebody = check(user, password);
-    return [this, is_somebody, user, mechanism, is_told] {
+    return [this, vhosts = check(user, password), user, mechanism, is_told] {
       then_ = nullptr;
-      log_in(is_somebody, user, mechanism, is_told);
+      log_in(vhosts, user, mechanism, is_told);
     };
   });
 }
 
 /// `is_told`: the client understands why it is refused; others take the end for that.
-void Connection::log_in(bool is_somebody,
+void Connection::log_in(std::vector<std::string> vhosts,
                         const std::string& user,
                         ByteView mechanism,
                         bool is_told) {
+  const bool is_somebody = !vhosts.empty();
   if (!is_somebody && !is_told) {
     stage_ = Stage::over;
     return;
@@ -162,6 +162,7 @@ void Connection::log_in(bool is_somebody,
                     mechanism));
   }
   user_ = user;
+  vhosts_ = std::move(vhosts);
   append_method(
       output_, 0, ConnectionTune{offered_channel_max, offered_frame_max, offered_heartbeat});
   stage_ = Stage::tune;
@@ -190,10 +191,18 @@ void Connection::on(const ConnectionTuneOk& tune) {
 }
 
 void Connection::on(const ConnectionOpen& open) {
-  if (open.virtual_host.bytes != "/") {
-    return fail_connection(ReplyCode::not_allowed,
-                           fmt::format("vhost {} not found", open.virtual_host.bytes));
+  const auto is_in = [&open](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), open.virtual_host.bytes) != names.end();
+  };
+  if (!is_in(vhosts_)) {
+    const bool is_there = open.virtual_host.bytes == "/" || is_in(options_.vhosts);
+    return fail_connection(
+        ReplyCode::not_allowed,
+        is_there ? fmt::format(
+                       "access to vhost '{}' refused for user '{}'", open.virtual_host.bytes, user_)
+                 : fmt::format("vhost {} not found", open.virtual_host.bytes));
   }
+  vhost_ = Vhost(std::string(open.virtual_host.bytes));
   append_method(output_, 0, ConnectionOpenOk{});
   stage_ = Stage::running;
 }

@@ -121,7 +121,7 @@ class Messages : public testing::Test {
     job.type = publish.job.type;
     job.payload = publish.job.payload;
     job.headers = record_.view();
-    return outgoing(job, scratch_);
+    return outgoing(job, Vhost(), scratch_);
   }
 
   std::string reply_queue_;
@@ -345,7 +345,7 @@ TEST_F(Messages, OfAnotherProtocolAreMadeUp) {
   job.queue = "q";
   job.type = "mail.welcome";
   job.headers = record_.view();
-  const Outgoing message = outgoing(job, scratch_);
+  const Outgoing message = outgoing(job, Vhost(), scratch_);
   const Parsed<Properties> properties = decode_properties(message.content.properties);
   ASSERT_TRUE(properties);
   EXPECT_EQ(properties->type->bytes, "mail.welcome");
@@ -398,6 +398,39 @@ TEST(Revocations, NameTheirTasks) {
     EXPECT_TRUE(revoked_tasks(other).empty()) << other;
   }
   EXPECT_TRUE(revoked_tasks(std::string(2u << 20, ' ')).empty());
+}
+
+TEST(VirtualHosts, PutNamesInsideAndTakeThemOut) {
+  const Vhost root;
+  const Vhost shop("shop");
+  EXPECT_EQ(root.inside("mail"), "mail");
+  EXPECT_EQ(shop.inside("mail"), "shop/mail");
+  EXPECT_EQ(shop.outside("shop/mail"), "mail");
+  EXPECT_EQ(shop.outside("bank/mail"), "bank/mail");
+  EXPECT_EQ(shop.outside(shop.default_exchange()), "");
+  EXPECT_EQ(shop.told("no queue 'shop/mail' in vhost '/'"), "no queue 'mail' in vhost 'shop'");
+  EXPECT_EQ(root.told("no queue 'shop/mail' in vhost '/'"), "no queue 'shop/mail' in vhost '/'");
+}
+
+TEST(VirtualHosts, LeaveKeysAndReplyAddressesAsTheyAre) {
+  const Vhost shop("shop");
+  std::deque<std::string> kept;
+  const auto keep = [&kept](std::string name) { return ByteView(kept.emplace_back(name)); };
+  ClientMethod publish = BasicPublish{0, {""}, {"mail"}};
+  ASSERT_TRUE(shop.put_inside(publish, keep));
+  EXPECT_EQ(std::get<BasicPublish>(publish).exchange.bytes, "shop/");
+  EXPECT_EQ(std::get<BasicPublish>(publish).routing_key.bytes, "mail");
+  ClientMethod reply = BasicPublish{0, {""}, {"amq.rabbitmq.reply-to.x"}};
+  ASSERT_TRUE(shop.put_inside(reply, keep));
+  EXPECT_EQ(std::get<BasicPublish>(reply).exchange.bytes, "");
+  ClientMethod bind = ExchangeBind{0, {"to"}, {"from"}, {"key"}};
+  ASSERT_TRUE(shop.put_inside(bind, keep));
+  EXPECT_EQ(std::get<ExchangeBind>(bind).destination.bytes, "shop/to");
+  EXPECT_EQ(std::get<ExchangeBind>(bind).source.bytes, "shop/from");
+  EXPECT_EQ(std::get<ExchangeBind>(bind).routing_key.bytes, "key");
+  const std::string longest(251, 'q');
+  ClientMethod declare = QueueDeclare{0, {longest}};
+  EXPECT_EQ(shop.put_inside(declare, keep).error().code, ReplyCode::precondition_failed);
 }
 
 // -- Queues. -------------------------------------------------------------------------------------

@@ -327,15 +327,15 @@ void append_own_properties(Buffer& out, const model::Delivery& job) {
 
 }  // namespace
 
-Outgoing outgoing(const model::Delivery& job, Buffer& scratch) {
+Outgoing outgoing(const model::Delivery& job, const Vhost& vhost, Buffer& scratch) {
   Outgoing message;
-  message.routing_key = job.queue;
+  message.routing_key = vhost.outside(job.queue);
   message.content.body = job.payload;
   ByteView deaths;
   model::for_each_header(job.headers, [&](ByteView name, ByteView value) {
     if (!model::is_reserved_header(name)) return;
     if (name == model::properties_header) message.content.properties = value;
-    if (name == model::exchange_header) message.exchange = value;
+    if (name == model::exchange_header) message.exchange = vhost.outside(value);
     if (name == model::key_header) message.routing_key = value;
     if (name == model::deaths_header) deaths = value;
   });
@@ -348,7 +348,12 @@ Outgoing outgoing(const model::Delivery& job, Buffer& scratch) {
   }
   if (!deaths.empty()) {
     Buffer with_deaths;
-    append_dead_properties(with_deaths, message.content.properties, model::decode_deaths(deaths));
+    std::vector<model::Death> died = model::decode_deaths(deaths);
+    for (model::Death& death : died) {
+      death.queue = vhost.outside(death.queue);
+      death.exchange = vhost.outside(death.exchange);
+    }
+    append_dead_properties(with_deaths, message.content.properties, died);
     scratch = std::move(with_deaths);
     message.content.properties = scratch.view();
   }

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "engine/port.h"
 #include "gateway/amqp/refusal.h"
+#include "gateway/amqp/vhost.h"
 #include "model/command.h"
 #include "model/reply.h"
 #include "wire/amqp/basic_methods.h"
@@ -49,8 +50,8 @@ struct Outgoing {
   Content content;
 };
 
-/// Views `job` or `scratch`, which is overwritten.
-Outgoing outgoing(const model::Delivery& job, Buffer& scratch);
+/// For a client in this virtual host. Views `job` or `scratch`, which is overwritten.
+Outgoing outgoing(const model::Delivery& job, const Vhost& vhost, Buffer& scratch);
 
 /// A header's value as headers exchanges compare it: of strings the text, of other types what they
 /// are on the wire. Empty: of no value at all, which in a binding means any.

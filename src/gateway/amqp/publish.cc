@@ -48,7 +48,7 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
   if (!is_of_input(publish.routing_key.bytes)) {
     whole.routing_key.bytes = keep(std::string(publish.routing_key.bytes));
   }
-  if (publish.exchange.bytes == celery_control_exchange) revoke(content.body);
+  if (vhost_.outside(publish.exchange.bytes) == celery_control_exchange) revoke(content.body);
   const Allowed<model::Publish> command =
       publish_command(whole, held, {user_, channel.reply_queue}, batch_);
   if (!command) return fail(channel, command.error());
@@ -71,8 +71,8 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
 void Connection::revoke(ByteView body) {
   std::vector<std::string> tasks = revoked_tasks(body);
   if (tasks.empty()) return;
-  chores_.emplace_back([&port = port_, tasks = std::move(tasks)] {
-    cancel_tasks(port, tasks);
+  chores_.emplace_back([&port = port_, tasks = std::move(tasks), vhost = vhost_] {
+    cancel_tasks(port, vhost, tasks);
     return [] {};
   });
 }
@@ -127,7 +127,7 @@ void Connection::return_message(Channel& channel, const Pending& message) {
   send(channel,
        BasicReturn{static_cast<std::uint16_t>(ReplyCode::no_route),
                    {"NO_ROUTE"},
-                   {message.exchange},
+                   {vhost_.outside(message.exchange)},
                    {message.routing_key}});
   append_content(output_, channel.number, {message.properties, message.body}, frame_max_);
 }

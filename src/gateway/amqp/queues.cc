@@ -49,7 +49,9 @@ void Connection::on(Channel& channel, const QueueDeclare& declare) {
   if (!declare.passive) {
     const bool is_new = declare.queue.bytes.empty();
     return declare_queue(
-        channel, is_new ? made_up_name("amq.gen-") : std::string(declare.queue.bytes), declare);
+        channel,
+        is_new ? vhost_.inside(made_up_name("amq.gen-")) : std::string(declare.queue.bytes),
+        declare);
   }
   // Here none is none, and not the last one.
   const ByteView wanted = declare.queue.bytes;
@@ -69,8 +71,11 @@ void Connection::on(Channel& channel, const QueueDeclare& declare) {
 void Connection::declare_queue(Channel& channel,
                                const std::string& name,
                                const QueueDeclare& declare) {
-  const Allowed<model::QueuePolicy> asked = queue_policy(declare);
+  Allowed<model::QueuePolicy> asked = queue_policy(declare);
   if (!asked) return fail(channel, asked.error());
+  if (asked->dead_letter_exchange) {
+    asked->dead_letter_exchange = vhost_.inside(*asked->dead_letter_exchange);
+  }
   if (const Allowed<void> fine = broker_.check_access(name, id_); !fine) {
     return fail(channel, fine.error());
   }
@@ -85,7 +90,7 @@ void Connection::declare_queue(Channel& channel,
        no_wait = declare.no_wait](Channel& same, model::Answer& answer) {
         const auto* queue = std::get_if<std::unique_ptr<model::QueueInfo>>(&answer);
         if (queue == nullptr) {
-          if (name.starts_with(reserved_prefix) && !is_made_up) {
+          if (vhost_.outside(name).starts_with(reserved_prefix) && !is_made_up) {
             return fail(same,
                         ReplyCode::access_refused,
                         fmt::format("queue name '{}' contains reserved prefix 'amq.*'", name));
@@ -109,7 +114,7 @@ void Connection::declare_queue(Channel& channel,
         if (Allowed<void> fine = check_equivalent(name, (*queue)->policy, asked); !fine) {
           return fail(same, fine.error());
         }
-        queue_declared(same, **queue, no_wait);
+        bind_by_name(same, **queue, no_wait);
       });
 }
 
@@ -121,14 +126,32 @@ void Connection::make_queue(Channel& channel,
       model::DeclareQueue{keep(name), std::make_shared<model::QueuePolicy>(std::move(policy))},
       [this, no_wait](Channel& same, model::Answer& answer) {
         if (const Error* error = error_in(answer)) return fail(same, other(*error));
-        queue_declared(same, *std::get<std::unique_ptr<model::QueueInfo>>(answer), no_wait);
+        bind_by_name(same, *std::get<std::unique_ptr<model::QueueInfo>>(answer), no_wait);
+      });
+}
+
+/// Outside of "/" the default exchange is one like others.
+void Connection::bind_by_name(Channel& channel, const model::QueueInfo& queue, bool no_wait) {
+  if (vhost_.is_root()) return queue_declared(channel, queue, no_wait);
+  auto binding = std::make_shared<model::Binding>();
+  binding->exchange = keep(vhost_.default_exchange());
+  binding->destination = keep(queue.name);
+  binding->key = vhost_.outside(binding->destination);
+  ask(channel,
+      model::RoutingCommand(model::Bind{std::move(binding)}),
+      [this, queue = std::make_shared<model::QueueInfo>(queue), no_wait](Channel& same,
+                                                                         model::Answer& answer) {
+        if (const Error* error = error_in(answer)) return fail(same, other(*error));
+        queue_declared(same, *queue, no_wait);
       });
 }
 
 void Connection::queue_declared(Channel& channel, const model::QueueInfo& queue, bool no_wait) {
   channel.last_queue = queue.name;
   if (no_wait) return;
-  send(channel, QueueDeclareOk{{queue.name}, ready_jobs(queue), broker_.consumers(queue.name)});
+  send(channel,
+       QueueDeclareOk{
+           {vhost_.outside(queue.name)}, ready_jobs(queue), broker_.consumers(queue.name)});
 }
 
 void Connection::on(Channel& channel, const QueueBind& bind) {
@@ -142,7 +165,7 @@ void Connection::on(Channel& channel, const QueueBind& bind) {
                  false,
                  bind.exchange.bytes,
                  queue,
-                 is_named_so ? queue : bind.routing_key.bytes,
+                 is_named_so ? vhost_.outside(queue) : bind.routing_key.bytes,
                  bind.arguments,
                  [this, no_wait = bind.no_wait](Channel& same) {
                    if (!no_wait) send(same, QueueBindOk{});
@@ -159,7 +182,7 @@ void Connection::on(Channel& channel, const QueueUnbind& unbind) {
                  false,
                  unbind.exchange.bytes,
                  queue,
-                 is_named_so ? queue : unbind.routing_key.bytes,
+                 is_named_so ? vhost_.outside(queue) : unbind.routing_key.bytes,
                  unbind.arguments,
                  [this](Channel& same) { send(same, QueueUnbindOk{}); });
 }
