@@ -99,7 +99,7 @@ def amount(label, count):
 
 def program(run):
     """What tells the runs of one tool apart: its script or program."""
-    words = [word for word in shlex.split(run["command"]) if not word.startswith("python")]
+    words = [word for word in shlex.split(run["command"]) if not pathlib.Path(word).name.startswith("python")]
     return pathlib.Path(words[0]).stem.removesuffix("_test")
 
 

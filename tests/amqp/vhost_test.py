@@ -69,6 +69,7 @@ class Vhosts(broker.AmqpTest):
         for key in (f"bank/{name}", f"/bank/{name}", f"../bank/{name}", name):
             with self.assertRaises(pika.exceptions.UnroutableError):
                 self.shop.basic_publish("", key, b"x", pika.BasicProperties(headers={"CC": [f"bank/{name}", name]}), mandatory=True)
+        self.shop.basic_publish("", "amq.rabbitmq.reply-to.x", b"x", pika.BasicProperties(headers={"CC": [f"bank/{name}"]}))
         self.shop.queue_declare(name + "-dead", durable=True, arguments={
             "x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"bank/{name}", "x-message-ttl": 1})
         self.shop.basic_publish("", name + "-dead", b"x")

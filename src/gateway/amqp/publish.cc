@@ -49,9 +49,11 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
     whole.routing_key.bytes = keep(std::string(publish.routing_key.bytes));
   }
   if (vhost_.outside(publish.exchange.bytes) == celery_control_exchange) revoke(content.body);
-  const Allowed<model::Publish> command =
+  Allowed<model::Publish> command =
       publish_command(whole, held, {user_, channel.reply_queue}, batch_);
   if (!command) return fail(channel, command.error());
+  // A reply: the core's own default exchange would take further keys out of the virtual host.
+  if (!vhost_.is_root() && command->exchange.empty()) command->more_keys = nullptr;
   const auto sequence =
       static_cast<engine::Sequence>((first_publish_ + publishes_.size()) & publish_sequence_mask);
   batch_.requests.push_back({sequence, *command});
