@@ -232,6 +232,29 @@ class Arguments(AmqpTest):
         self.channel.basic_reject(method.delivery_tag, requeue=False)
         self.assertEqual(self.channel.queue_delete(queue).method.message_count, 0)
 
+    def test_consumer_timeout(self):
+        if not IS_SLUICE:
+            self.skipTest("RabbitMQ has it for queues from 3.12 on")
+        queue = self.queue(arguments={"x-consumer-timeout": 1000})
+        for body in (b"answered", b"forgotten"):
+            self.publish(queue, body)
+        seen = []
+        channel = self.new_channel()
+
+        def on_message(_, method, __, body):
+            seen.append(body)
+            if body == b"answered":
+                channel.basic_ack(method.delivery_tag)
+        channel.basic_consume(queue, on_message)
+        end = time.monotonic() + 20
+        while channel.is_open and time.monotonic() < end:
+            self.connection.process_data_events(0.1)
+        self.assertTrue(channel.is_closed)
+        self.assertIn("delivery acknowledgement on channel", str(channel._closing_reason))
+        self.assertEqual(seen, [b"answered", b"forgotten"])
+        method, _, body = self.take(queue)
+        self.assertEqual((body, method.redelivered), (b"forgotten", True))
+
     def test_retry_with_backoff(self):
         if not IS_SLUICE:
             self.skipTest("RabbitMQ has none")

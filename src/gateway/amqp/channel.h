@@ -19,6 +19,7 @@ struct Unacked {
   model::LeaseToken token;
   std::optional<std::uint16_t> consumer;  ///< Its slot; none: Basic.Get.
   bool is_settled = false;                ///< Answered out of order; goes when it is the first.
+  std::uint32_t since = 0;                ///< Seconds of the connection's life.
 };
 
 /// What is known of a publish that is to be confirmed.
@@ -78,6 +79,7 @@ struct Consumer {
   std::uint16_t prefetch = 0;
   std::uint32_t unsettled = 0;
   std::int32_t rank = 0;
+  std::uint32_t timeout_seconds = 0;  ///< For an answer to each of its messages; 0: any time.
 };
 
 /// A name that no client would choose: `prefix` and 22 characters.

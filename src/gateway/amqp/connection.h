@@ -200,6 +200,7 @@ class Connection final : public gateway::Dialog {
   void answer_pull(engine::Sequence sequence, model::Answer& answer);
   void deliver(Consumer& consumer, const model::Delivery& job);
   void take_back(const model::Answer& answer);
+  void close_late_channels();
   void cancel_by_server(Consumer& consumer);
   // acks.cc
   template <class Use>
@@ -232,7 +233,6 @@ class Connection final : public gateway::Dialog {
   bool can_be_blocked_ = false;  ///< The client's capabilities.
   bool can_be_cancelled_ = false;
   bool is_blocked_ = false;
-
   engine::RequestBatch batch_;  ///< What the engine is to do next.
   Then then_;                   ///< What stalls the connection.
   std::uint32_t incarnations_ = 0;

@@ -99,6 +99,8 @@ void Connection::begin_consume(Channel& channel,
   consumer->is_auto_delete = queue.policy.is_auto_delete;
   consumer->prefetch = channel.prefetch;
   consumer->rank = rank_of(consume);
+  const Duration timeout = consumer_timeout(queue.policy);
+  consumer->timeout_seconds = static_cast<std::uint32_t>((timeout.count() + 999) / 1000);
   const std::string tag = consumer->tag;
   const std::uint16_t slot = add_consumer(std::move(consumer));
   const Allowed<bool> is_active = broker_.add_consumer(
@@ -273,7 +275,7 @@ void Connection::deliver(Consumer& consumer, const model::Delivery& job) {
       stop_pull(consumer);
       return tell(model::Release{job.id, job.token, Duration(0)});
     }
-    channel.unacked.push_back({tag, job.id, job.token, consumer.slot});
+    channel.unacked.push_back({tag, job.id, job.token, consumer.slot, false, ticks_});
     ++channel.unsettled;
     ++consumer.unsettled;
   }
@@ -283,6 +285,32 @@ void Connection::deliver(Consumer& consumer, const model::Delivery& job) {
        BasicDeliver{
            {consumer.tag}, tag, job.attempt > 1, {message.exchange}, {message.routing_key}});
   append_content(output_, channel.number, message.content, frame_max_);
+}
+
+/// RabbitMQ's consumer timeout: what nobody has answered for so long is for others.
+void Connection::close_late_channels() {
+  for (const std::unique_ptr<Channel>& channel : channels_) {
+    if (channel == nullptr || channel->is_closing) continue;
+    const auto late = [this](const Unacked& message) {
+      const Consumer* consumer =
+          message.consumer && !message.is_settled ? find_consumer(*message.consumer) : nullptr;
+      return consumer != nullptr && consumer->timeout_seconds != 0 &&
+             ticks_ - message.since > consumer->timeout_seconds;
+    };
+    const auto has_timeout = [this](std::uint16_t slot) {
+      return consumers_[slot]->timeout_seconds != 0;
+    };
+    if (std::none_of(channel->consumers.begin(), channel->consumers.end(), has_timeout)) continue;
+    const auto found = std::find_if(channel->unacked.begin(), channel->unacked.end(), late);
+    if (found == channel->unacked.end()) continue;
+    current_ = {};
+    fail(*channel,
+         ReplyCode::precondition_failed,
+         fmt::format("delivery acknowledgement on channel {} timed out. Timeout value used: {} ms "
+                     "(x-consumer-timeout of the queue)",
+                     channel->number,
+                     find_consumer(*found->consumer)->timeout_seconds * std::uint64_t{1000}));
+  }
 }
 
 void Connection::on(Channel& channel, const BasicGet& get) {

@@ -214,6 +214,7 @@ bool Connection::tick() {
   if (stage_ == Stage::closing) return ticks_ < close_seconds_max;
   if (is_blocked_ && has_room()) unblock();
   if (!publishes_.empty() && !has_room()) block();
+  if (stage_ == Stage::running) close_late_channels();
   if (stage_ != Stage::running || heartbeat_ == 0) return true;
   // Twice as often as agreed on; a peer is dead after two intervals (AMQP 0-9-1 §4.2.7).
   if (ticks_ % std::max<std::uint32_t>(heartbeat_ / 2u, 1) == 0) append_heartbeat(output_);

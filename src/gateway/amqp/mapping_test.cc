@@ -466,7 +466,9 @@ TEST(QueueArguments, ArePartOfThePolicy) {
     table.name("x-retry-backoff").text("fixed 2s");
     table.name("x-single-active-consumer").boolean(true);
     table.name("x-queue-type").text("quorum");
+    table.name("x-consumer-timeout").integer(5000);
   });
+  EXPECT_EQ(consumer_timeout(policy), Duration(5000));
   EXPECT_EQ(policy.ttl_max, Duration(1));
   EXPECT_EQ(policy.expires, Duration(60'000));
   EXPECT_EQ(policy.max_length, 10u);
@@ -490,6 +492,7 @@ TEST(QueueArguments, NotThereMeanWhatRabbitmqMeans) {
   EXPECT_TRUE(policy.drops_dead);
   EXPECT_TRUE(policy.is_durable);
   EXPECT_FALSE(is_single_active_consumer(policy));
+  EXPECT_EQ(consumer_timeout(policy), Duration(0));
 }
 
 TEST(QueueArguments, ThatAreWrongAreRefusedByName) {

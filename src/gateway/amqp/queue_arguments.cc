@@ -12,6 +12,7 @@ namespace sluice::amqp {
 namespace {
 
 constexpr ByteView single_active_consumer = "x-single-active-consumer";
+constexpr ByteView consumer_timeout_name = "x-consumer-timeout";
 
 /// Arguments that two declarations of a queue have to agree on, as lines.
 using Lines = std::map<std::string, std::string, std::less<>>;
@@ -187,6 +188,7 @@ Allowed<model::QueuePolicy> queue_policy(const QueueDeclare& declare) {
     }
   }
   arguments.text("x-queue-mode");
+  arguments.number(consumer_timeout_name, 0, longest);
   // Whether it says durable too, which a queue of one connection cannot be.
   if (declare.exclusive) arguments.add_line("exclusive", declare.durable ? "durable" : "transient");
   if (arguments.refusal()) return tl::unexpected(*arguments.refusal());
@@ -237,6 +239,17 @@ Allowed<void> check_equivalent(ByteView queue,
 
 bool is_single_active_consumer(const model::QueuePolicy& policy) {
   return decoded(policy.arguments).contains(single_active_consumer);
+}
+
+Duration consumer_timeout(const model::QueuePolicy& policy) {
+  const Lines lines = decoded(policy.arguments);
+  const auto line = lines.find(consumer_timeout_name);
+  if (line == lines.end()) return Duration(0);
+  const std::string& text = line->second;  // "the value '5000' of …"
+  const std::size_t from = text.find('\'') + 1;
+  const auto number =
+      gateway::parse_number(ByteView(text).substr(from, text.find('\'', from) - from));
+  return Duration(static_cast<std::int64_t>(number.value_or(0)));
 }
 
 }  // namespace sluice::amqp

@@ -20,4 +20,7 @@ Allowed<void> check_equivalent(ByteView queue,
 
 bool is_single_active_consumer(const model::QueuePolicy& policy);
 
+/// How long a consumer may have a message without an answer; 0: for ever.
+Duration consumer_timeout(const model::QueuePolicy& policy);
+
 }  // namespace sluice::amqp
