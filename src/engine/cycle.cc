@@ -381,13 +381,19 @@ void Cycle::finish(Written written) {
 /// overtakes nothing that needs as little.
 void Cycle::release() {
   const Position covered_now = covered();
+  const auto is_sayable = [covered_now](const Held& each) { return each.needs < covered_now; };
   std::vector<Held> sayable;
-  auto kept = held_.begin();
-  for (auto each = held_.begin(); each != held_.end(); ++each) {
-    if (each->needs < covered_now) {
+  while (!held_.empty() && is_sayable(held_.front())) {
+    sayable.push_back(std::move(held_.front()));
+    held_.pop_front();
+  }
+  // Few stand behind one that needs more.
+  auto kept = std::find_if(held_.begin(), held_.end(), is_sayable);
+  for (auto each = kept; each != held_.end(); ++each) {
+    if (is_sayable(*each)) {
       sayable.push_back(std::move(*each));
     } else {
-      if (kept != each) *kept = std::move(*each);
+      *kept = std::move(*each);
       ++kept;
     }
   }
