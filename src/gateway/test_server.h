@@ -1,4 +1,4 @@
-// For tests: a gateway on a real engine in a directory of its own.
+// For tests: a gateway on a real engine in a directory of its own, and how to wait for it.
 #pragma once
 
 #include "base/check.h"
@@ -8,13 +8,25 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <stdlib.h>
 
 namespace sluice::gateway {
+
+/// Waits for what another thread will make true.
+inline bool comes_true(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
 
 template <class Gateway, class Options>
 class TestServer {

@@ -119,7 +119,7 @@ tl::expected<Wiring::Addresses, Ending> Wiring::listen(const std::string& versio
   if (config.amqp) {
     impl_->amqp = std::make_unique<amqp::Gateway>(
         *impl_->engine,
-        amqp::GatewayOptions{{sessions}, config.limits, login_of(config), vhosts_of(config)});
+        amqp::GatewayOptions{{sessions}, {config.limits, login_of(config), vhosts_of(config)}});
     options.facts.amqp = &impl_->amqp->counters();
   }
   impl_->gateway = std::make_unique<native::Gateway>(*impl_->engine, std::move(options));

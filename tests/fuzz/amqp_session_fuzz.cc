@@ -26,6 +26,7 @@ void require(bool holds) {
 }
 
 constexpr std::size_t clients = 2;
+const amqp::ConnectionOptions connection_options;
 
 /// An engine that is called instead of running.
 class Engine final : public engine::Port {
@@ -97,7 +98,7 @@ class Client {
       : engine_(engine),
         number_(number),
         connection_(
-            std::make_unique<amqp::Connection>(broker, engine, amqp::ConnectionOptions{}, number)) {
+            std::make_unique<amqp::Connection>(broker, engine, connection_options, number)) {
     connection_->start([] {});
     Buffer begin;
     begin.append(amqp::protocol_header);

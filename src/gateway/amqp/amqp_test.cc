@@ -17,21 +17,13 @@
 namespace sluice::amqp {
 namespace {
 
+using gateway::comes_true;
 using Server = gateway::TestServer<Gateway, GatewayOptions>;
 
 GatewayOptions two_threads() {
   GatewayOptions options;
   options.io_threads = 2;
   return options;
-}
-
-bool comes_true(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 /// What the server says when it ends the connection.
@@ -217,7 +209,7 @@ TEST(AmqpGateway, ASingleActiveConsumerIsFollowedByTheNextOneOfAnotherThread) {
 
 TEST(AmqpGateway, AsksForUsersOnAThreadOfItsOwn) {
   GatewayOptions options = two_threads();
-  options.login = [](const std::string& user, const std::string& password) {
+  options.connection.login = [](const std::string& user, const std::string& password) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     const bool is_ada = user == "ada" && password == "engine";
     return is_ada ? std::vector<std::string>{"/"} : std::vector<std::string>();

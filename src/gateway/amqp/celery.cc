@@ -37,9 +37,9 @@ class Search {
   Search(engine::Port& port, const Vhost& vhost, const std::vector<std::string>& tasks)
       : question_(port), vhost_(vhost), tasks_(tasks) {}
 
-  std::size_t run() {
+  void run() {
     const auto* queues = ask<model::QueueList>(model::ListQueues{});
-    if (queues == nullptr) return 0;
+    if (queues == nullptr) return;
     // The answers that follow take its place.
     const std::vector<model::QueueInfo> all = queues->queues;
     for (const model::QueueInfo& queue : all) {
@@ -48,7 +48,6 @@ class Search {
         if (queue.jobs[static_cast<std::size_t>(state)] > 0) look_through(queue.name, state);
       }
     }
-    return cancelled_;
   }
 
  private:
@@ -96,7 +95,6 @@ class Search {
 
   void cancel(model::JobId id, const std::string& raw) {
     question_.ask(model::Cancel{id}, answer_wait_max);
-    ++cancelled_;
     const Parsed<Properties> properties = decode_properties(raw);
     if (!properties || !properties->reply_to || !properties->correlation_id) return;
     tell(properties->reply_to->bytes, properties->correlation_id->bytes);
@@ -135,7 +133,6 @@ class Search {
   const Vhost& vhost_;
   const std::vector<std::string>& tasks_;
   model::Answer answer_;
-  std::size_t cancelled_ = 0;
 };
 
 }  // namespace
@@ -161,10 +158,8 @@ std::vector<std::string> revoked_tasks(ByteView body) {
   return tasks;
 }
 
-std::size_t cancel_tasks(engine::Port& port,
-                         const Vhost& vhost,
-                         const std::vector<std::string>& tasks) {
-  return Search(port, vhost, tasks).run();
+void cancel_tasks(engine::Port& port, const Vhost& vhost, const std::vector<std::string>& tasks) {
+  Search(port, vhost, tasks).run();
 }
 
 }  // namespace sluice::amqp

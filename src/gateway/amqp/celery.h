@@ -22,9 +22,7 @@ inline constexpr ByteView celery_control_exchange = "celery.pidbox";
 std::vector<std::string> revoked_tasks(ByteView body);
 
 /// Looks for the tasks in all queues of the virtual host, a few jobs at a time, and cancels those
-/// that no worker has. Returns how many. Blocks, and reads the record of every job that waits.
-std::size_t cancel_tasks(engine::Port& port,
-                         const Vhost& vhost,
-                         const std::vector<std::string>& tasks);
+/// that no worker has. Blocks, and reads the record of every job that waits.
+void cancel_tasks(engine::Port& port, const Vhost& vhost, const std::vector<std::string>& tasks);
 
 }  // namespace sluice::amqp

@@ -37,8 +37,8 @@ namespace sluice::amqp {
 
 class Connection final : public gateway::Dialog {
  public:
-  /// `broker` and `port` outlive this.
-  Connection(Broker& broker, engine::Port& port, ConnectionOptions options, ConnectionId id);
+  /// `broker`, `port` and `options` outlive this.
+  Connection(Broker&, engine::Port& port, const ConnectionOptions& options, ConnectionId id);
 
   void start(std::function<void()> wake) override;
 
@@ -213,7 +213,7 @@ class Connection final : public gateway::Dialog {
 
   Broker& broker_;
   engine::Port& port_;
-  const ConnectionOptions options_;
+  const ConnectionOptions& options_;
   const ConnectionId id_;
   std::string user_ = "guest";
   std::vector<std::string> vhosts_{"/"};  ///< That the user may open; which one it has opened:

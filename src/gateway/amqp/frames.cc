@@ -20,9 +20,9 @@ bool is_of_connection(const ClientMethod& method) {
 
 Connection::Connection(Broker& broker,
                        engine::Port& port,
-                       ConnectionOptions options,
+                       const ConnectionOptions& options,
                        ConnectionId id)
-    : broker_(broker), port_(port), options_(std::move(options)), id_(id) {}
+    : broker_(broker), port_(port), options_(options), id_(id) {}
 
 void Connection::start(std::function<void()> wake) {
   broker_.enter(id_, std::move(wake));

@@ -31,18 +31,18 @@ constexpr Predeclared exchanges[] = {
     {"amq.rabbitmq.trace", model::ExchangeKind::topic, true},
 };
 
+GatewayOptions agreed(GatewayOptions options) {
+  options.connection.outstanding_max = options.outstanding_max;
+  return options;
+}
+
 }  // namespace
 
 Gateway::Gateway(engine::Port& port, GatewayOptions options)
     : port_(port),
-      options_(std::move(options)),
+      options_(agreed(std::move(options))),
       listener_(port, options_, [this](std::uint64_t id) {
-        ConnectionOptions connection;
-        connection.limits = options_.limits;
-        connection.login = options_.login;
-        connection.vhosts = options_.vhosts;
-        connection.outstanding_max = options_.outstanding_max;
-        return std::make_unique<Connection>(broker_, port_, std::move(connection), id);
+        return std::make_unique<Connection>(broker_, port_, options_.connection, id);
       }) {}
 
 Result<void> Gateway::start(const std::string& host, std::uint16_t port) {
@@ -62,7 +62,7 @@ void Gateway::make_exchanges() {
   };
   for (const Predeclared& each : exchanges)
     make(std::string(each.name), each.kind, each.is_internal);
-  for (const std::string& name : options_.vhosts) {
+  for (const std::string& name : options_.connection.vhosts) {
     const Vhost vhost(name);
     make(vhost.default_exchange(), model::ExchangeKind::direct, false);
     for (const Predeclared& each : exchanges)

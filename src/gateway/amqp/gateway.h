@@ -12,18 +12,13 @@
 #include "gateway/amqp/broker.h"
 #include "gateway/amqp/connection_options.h"
 #include "gateway/listener.h"
-#include "model/limits.h"
 
-#include <memory>
 #include <string>
-#include <vector>
 
 namespace sluice::amqp {
 
 struct GatewayOptions : gateway::SessionOptions {
-  model::Limits limits;
-  Login login;                      ///< Null: guest with the password guest, in "/".
-  std::vector<std::string> vhosts;  ///< All of them but "/".
+  ConnectionOptions connection;  ///< Its outstanding_max is the session's.
 };
 
 class Gateway {

@@ -16,17 +16,8 @@
 namespace sluice::native {
 namespace {
 
+using gateway::comes_true;
 using std::chrono::seconds;
-
-/// Waits for what another thread will make true.
-bool comes_true(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 /// Answers each push with the next id, everything else with OK; leaves waiting pulls alone.
 std::optional<model::Answer> obliging(const model::Command& command) {
