@@ -1,16 +1,14 @@
 """The AMQP clients of the crash test: producers with confirms and with transactions, consumers that ack, requeue,
 reject and leave. What they send and are told goes into the ledger. They end when the server does."""
 import pathlib
-import random
 import sys
-import threading
 import time
-import traceback
 
 import pika
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "amqp"))
 from amqp_ledger import DEAD_QUEUE  # noqa: E402
+from clients import Clients  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from wire import Gone, Wire  # noqa: E402
 
@@ -19,12 +17,9 @@ DRAIN_SECONDS_MAX = 120
 BACKLOG_MAX = 3_000  # beyond it producers wait, so that memory of the test stays small
 
 
-class AmqpLoad:
+class AmqpLoad(Clients):
+    gone = Gone
     options = ["--amqp", "127.0.0.1:0"]
-
-    def __init__(self, ledger, seed):
-        self.ledger, self.random = ledger, random.Random(seed)
-        self.next_uid, self.lock, self.threads, self.stopping = 1, threading.Lock(), [], False
 
     def prepare(self, server):
         wire = Wire(server.amqp_port, "declares")
@@ -34,34 +29,13 @@ class AmqpLoad:
                      pika.spec.Queue.DeclareOk)
         wire.leave()
 
-    def run(self, server):
-        """Starts the threads; they end when the server does."""
-        self.stopping = False
-        roles = (self.produce, self.produce, self.produce_in_transactions, self.consume, self.consume,
-                 self.consume_in_transactions)
-        self.threads = []
-        for number, role in enumerate(roles):
-            name, seed = f"{role.__name__} {number}", self.random.getrandbits(64)
-            self.threads.append(threading.Thread(target=self.guarded, args=(role, server.amqp_port, name, seed)))
-        for thread in self.threads:
-            thread.start()
+    def roles(self):
+        return (self.produce, self.produce, self.produce_in_transactions, self.consume, self.consume,
+                self.consume_in_transactions)
 
-    def guarded(self, role, port, name, seed):
-        rng = random.Random(seed)
-        try:
-            while not self.stopping:
-                role(port, rng, name)
-        except TimeoutError:
-            self.ledger.violate("no reply", f"{name} waited too long for a reply")
-        except Gone:
-            pass  # The server has ended, as it should.
-        except Exception:  # A thread that stops unseen would test nothing.
-            self.ledger.violate("test", f"{name} failed\n{traceback.format_exc()}")
-
-    def join(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
+    def act(self, role, server, rng, name):
+        while not self.stopping:
+            role(server.amqp_port, rng, name)
 
     # -- Producers. ----------------------------------------------------------------------------------
 

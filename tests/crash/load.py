@@ -4,10 +4,9 @@ goes on in the server's next life."""
 import collections
 import os
 import random
-import threading
 import time
-import traceback
 
+from clients import Clients
 from harness import Closed, RespError, as_dict
 from ledger import Ledger
 
@@ -18,14 +17,14 @@ CLIENT_SECONDS_MAX = 20
 DRAIN_SECONDS_MAX = 120
 
 
-class Load:
+class Load(Clients):
+    gone = GONE
     options = ()  # of the server
     key_window = "1h"  # how long the unique keys of pushes are held
 
     def __init__(self, ledger, seed):
-        self.ledger, self.random = ledger, random.Random(seed)
-        self.next_uid, self.unanswered, self.held, self.late = 1, [], [], []
-        self.lock, self.threads = threading.Lock(), []
+        super().__init__(ledger, seed)
+        self.unanswered, self.held, self.late = [], [], []
         self.filler = os.urandom(64 << 10)
 
     @staticmethod
@@ -34,32 +33,12 @@ class Load:
             for queue in (*SHORT_QUEUES, LONG_QUEUE):
                 client("QUEUE", "SET", queue, "keep", "50ms")
 
-    def run(self, server):
-        """Starts the threads; they end when the server does."""
-        self.stopping = False
-        roles = (self.produce, self.produce, self.work, self.work, self.tidy_up)
-        self.threads = []
-        for number, role in enumerate(roles):
-            name, seed = f"{role.__name__} {number}", self.random.getrandbits(64)
-            self.threads.append(threading.Thread(target=self.guarded, args=(role, server, name, seed)))
-        for thread in self.threads:
-            thread.start()
+    def roles(self):
+        return self.produce, self.produce, self.work, self.work, self.tidy_up
 
-    def guarded(self, role, server, name, seed):
-        try:
-            with server.client(timeout=CLIENT_SECONDS_MAX) as client:
-                role(client, random.Random(seed), name)
-        except TimeoutError:
-            self.ledger.violate("no reply", f"{name} waited {CLIENT_SECONDS_MAX} s for a reply")
-        except GONE:
-            pass  # The server has ended, as it should.
-        except Exception:  # A thread that stops unseen would test nothing.
-            self.ledger.violate("test", f"{name} failed\n{traceback.format_exc()}")
-
-    def join(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
+    def act(self, role, server, rng, name):
+        with server.client(timeout=CLIENT_SECONDS_MAX) as client:
+            role(client, rng, name)
 
     # -- Producers. ----------------------------------------------------------------------------------
 
