@@ -41,7 +41,8 @@ class BenchExchange {
 
   const std::vector<QueueIndex>& route(const std::string& key) {
     Budget budget(SIZE_MAX);
-    return router_.route(*node_, {key, nullptr}, budget);
+    const Address address{key, nullptr};
+    return router_.route(*node_, {&address, 1}, budget);
   }
 
   std::size_t memory_bytes() const { return router_.memory_bytes(); }

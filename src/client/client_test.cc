@@ -288,6 +288,27 @@ TEST(Client, MakesANewConnectionWhenTheOldOneIsSilent) {
   script.get();
 }
 
+TEST(Client, LooksAgainWhetherAServerIsSilentThatWasLate) {
+  ScriptedServer server;
+  std::promise<void> is_left;
+  auto script = play([&] {
+    auto silent = server.accept_client();
+    EXPECT_EQ(silent.command(), "ECHO one");
+    EXPECT_EQ(silent.command(), "");  // Nobody asks for anything more, and yet it is left.
+    is_left.set_value();
+    auto second = server.accept();
+    EXPECT_EQ(second.command(), "ECHO two");
+    second.send("$3\r\ntwo\r\n");
+  });
+  auto client = Client::connect(server.url(), ClientOptions().timeout(2s));
+  ASSERT_TRUE(client);
+  EXPECT_FALSE(client->with_timeout(50ms).call({"ECHO", "one"}));
+  is_left.get_future().get();
+  const Result<Value> second = client->with_timeout(20s).call({"ECHO", "two"});
+  ASSERT_TRUE(second) << second.error().message;
+  script.get();
+}
+
 TEST(Client, GivesBackTheJobsOfAPullThatNobodyWaitsForAnyMore) {
   ScriptedServer server;
   std::promise<void> is_late;

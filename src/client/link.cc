@@ -43,12 +43,21 @@ void Link::arm(SteadyTime at) {
   });
 }
 
+void Link::look_again(SteadyTime at) {
+  again_ = at;
+  arm(at);
+}
+
 void Link::on_deadline() {
   armed_.reset();
-  const bool was_sent = pipeline_.expire(std::chrono::steady_clock::now(), why_unsent_);
+  const SteadyTime now = std::chrono::steady_clock::now();
+  const bool was_sent = pipeline_.expire(now, why_unsent_);
+  const bool is_again = again_.has_value() && *again_ <= now;
+  if (is_again) again_.reset();
   if (was_sent && is_waiting_) drop();
-  if (was_sent && !is_waiting_) late();
+  if ((was_sent || is_again) && !is_waiting_) late();
   if (const auto next = pipeline_.next_deadline()) arm(*next);
+  if (again_.has_value()) arm(*again_);
 }
 
 }  // namespace sluice::client

@@ -45,8 +45,10 @@ class Link : public std::enable_shared_from_this<Link> {
   virtual void drop() = 0;
   /// After the calls have ended.
   virtual void closed() = 0;
-  /// A call ended at its deadline before its reply came; the others go on.
+  /// A call ended at its deadline before its reply came, some time ago if look_again() was called;
+  /// the others go on.
   virtual void late() = 0;
+  void look_again(SteadyTime at);
 
   Pipeline pipeline_;
   Error why_unsent_;  ///< Why calls are still queued.
@@ -60,6 +62,7 @@ class Link : public std::enable_shared_from_this<Link> {
   bool is_waiting_ = false;  ///< Carries one waiting call at a time, and nothing else.
   boost::asio::steady_timer deadline_;
   std::optional<SteadyTime> armed_;
+  std::optional<SteadyTime> again_;  ///< When late() is to be called again.
 };
 
 }  // namespace sluice::client

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "wire/resp/parser.h"
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,7 @@ class ScriptedConnection {
       check(outcome == resp::Outcome::incomplete);
       char bytes[4096];
       const ssize_t count = ::recv(socket_, bytes, sizeof bytes, 0);
+      check(count >= 0 || errno != EAGAIN);  // It neither said anything nor left.
       if (count <= 0) return {};
       input_.append(bytes, static_cast<std::size_t>(count));
       parser = resp::CommandParser{resp::ParserLimits{}};
@@ -88,6 +90,7 @@ class ScriptedServer {
     sockaddr_in address = loopback(port);
     check(::bind(socket_, generic(&address), sizeof address) == 0);
     check(::listen(socket_, 16) == 0);
+    limit_waiting(socket_);
     socklen_t size = sizeof address;
     check(::getsockname(socket_, generic(&address), &size) == 0);
     port_ = ntohs(address.sin_port);
@@ -106,8 +109,7 @@ class ScriptedServer {
   ScriptedConnection accept_silent() {
     const int accepted = ::accept(socket_, nullptr, nullptr);
     check(accepted >= 0);
-    const timeval limit{.tv_sec = 20, .tv_usec = 0};  // A broken test ends instead of hanging.
-    ::setsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    limit_waiting(accepted);
     return ScriptedConnection(accepted);
   }
 
@@ -126,6 +128,12 @@ class ScriptedServer {
   }
 
  private:
+  /// A broken test ends instead of hanging.
+  static void limit_waiting(int socket) {
+    const timeval limit{.tv_sec = 20, .tv_usec = 0};
+    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+
   static sockaddr_in loopback(std::uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;

@@ -100,9 +100,12 @@ void TcpLink::closed() {
 }
 
 void TcpLink::late() {
-  // The other end may be gone without a word: then nothing but a new connection helps.
+  // The other end may be gone without a word: then nothing but a new connection helps. A command is
+  // sent a little later than it is asked for: most of the timeout is enough.
   const std::optional<SteadyTime> silent = pipeline_.silent_since();
-  if (silent.has_value() && Clock::now() - *silent >= options_.timeout()) drop();
+  if (!silent.has_value()) return;
+  if (Clock::now() - *silent >= options_.timeout() * 9 / 10) return drop();
+  look_again(*silent + options_.timeout());
 }
 
 // -- The connection.

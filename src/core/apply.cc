@@ -47,9 +47,9 @@ void Core::refuse(model::Ticket ticket, Error error, Output& out) {
 // -- Leases. -------------------------------------------------------------------------------------
 
 void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output& out) {
-  if (const auto known = pulls_.find(ticket); pull.stays && known != pulls_.end()) {
+  if (const auto known = pulls_.find(ticket); pull.stay_bytes > 0 && known != pulls_.end()) {
     known->second.count += pull.count;
-    known->second.bytes_left = model::pull_stays_bytes;
+    known->second.stay_bytes = pull.stay_bytes;
     return;
   }
   std::vector<QueueIndex> queues;
@@ -82,7 +82,7 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
                     pull.wait >= duration_max ? never : now.time + pull.wait,
                     pull.duty,
                     pull.rank,
-                    pull.stays,
+                    pull.stay_bytes,
                     next_arrival_};
   if (!must_queue) {
     Position needs;
@@ -101,12 +101,12 @@ void Core::handle(const model::Pull& pull, model::Ticket ticket, Now now, Output
 /// Whether it is to wait again after this; otherwise says what is left of it.
 bool Core::goes_on(PullWaiter& waiter, model::Delivered& delivered) {
   waiter.count -= static_cast<std::uint32_t>(delivered.jobs.size());
-  if (!waiter.stays || waiter.count == 0) return false;
+  if (waiter.stay_bytes == 0 || waiter.count == 0) return false;
   std::uint64_t bytes = 0;
   for (const model::Delivery& job : delivered.jobs)
     bytes += job.record_bytes;
-  waiter.bytes_left -= std::min(waiter.bytes_left, bytes);
-  if (waiter.bytes_left > 0) return true;
+  waiter.stay_bytes -= std::min(waiter.stay_bytes, bytes);
+  if (waiter.stay_bytes > 0) return true;
   delivered.unused = waiter.count;
   return false;
 }
@@ -134,12 +134,13 @@ Position Core::durable_with(Slot slot) const {
 std::unique_ptr<model::Delivered> Core::hand_out(
     const PullWaiter& pull, std::uint64_t count, Now now, Output& out, Position& needs) {
   std::unique_ptr<model::Delivered> delivered;
-  std::size_t bytes = 0;
+  const std::uint64_t bytes_max = pull.stay_bytes > 0 ? pull.stay_bytes : model::pull_bytes_max;
+  std::uint64_t bytes = 0;
   for (const QueueIndex index : pull.queues) {
     Queue& queue = *queues_[index];
     if (queue.policy.paused) continue;
-    while (queue.ready.size() > 0 && (delivered == nullptr || (delivered->jobs.size() < count &&
-                                                               bytes < model::pull_bytes_max))) {
+    while (queue.ready.size() > 0 &&
+           (delivered == nullptr || (delivered->jobs.size() < count && bytes < bytes_max))) {
       const Slot slot = queue.ready.front(jobs_);
       if (delivered == nullptr) {
         delivered = std::make_unique<model::Delivered>();

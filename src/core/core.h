@@ -56,7 +56,7 @@ class Core {
   /// there are more. After boot(), before the first command.
   bool clear_transient(Now now, std::size_t jobs_max, Output& out);
   /// What headers exchanges compare, of a message with its headers in a properties_header.
-  using HeadersOf = std::function<std::vector<model::HeaderView>(ByteView properties)>;
+  using HeadersOf = std::function<model::HeaderList(ByteView properties)>;
   /// Publishes one dead job to its dead-letter exchange. True: there are more.
   bool forward_dead(Now now, const HeadersOf& headers_of, RecordReader& reader, Output& out);
 

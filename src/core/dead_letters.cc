@@ -19,7 +19,7 @@ struct Letter {
   std::vector<ByteView> keys;
   ByteView exchange;  ///< That it was published to before.
   std::vector<model::Death> deaths;
-  std::vector<model::HeaderView> others;
+  model::HeaderList others;
   ByteView properties;
 };
 
@@ -130,7 +130,7 @@ bool Core::forward(
   options.headers.emplace_back(model::deaths_header, deaths);
 
   const std::vector<ByteView> more_keys(letter.keys.begin() + 1, letter.keys.end());
-  std::vector<model::HeaderView> matched;
+  model::HeaderList matched;
   if (headers_of && !letter.properties.empty()) matched = headers_of(letter.properties);
   model::Publish publish{exchange, letter.keys.front(), {}, &more_keys, nullptr};
   publish.job = model::Push{{}, record->type, record->payload, &options};

@@ -46,7 +46,7 @@ class DeadLetters : public testing::Test {
     core_.apply(model::RoutingCommand(model::Bind{std::move(binding)}));
   }
 
-  model::JobId push(const std::string& queue, const std::vector<model::HeaderView>& headers) {
+  model::JobId push(const std::string& queue, const model::HeaderList& headers) {
     model::PushOptions options;
     options.headers = headers;
     return core_.push(queue, &options);
@@ -162,9 +162,7 @@ TEST_F(DeadLetters, AreMatchedByWhatTheirPropertiesSay) {
   binding->headers = {{"colour", "red"}};
   core_.apply(model::RoutingCommand(model::Bind{binding}));
   declare("q", to_exchange("dlx"));
-  headers_of_ = [](ByteView properties) {
-    return std::vector<model::HeaderView>{{"colour", properties}};
-  };
+  headers_of_ = [](ByteView properties) { return model::HeaderList{{"colour", properties}}; };
   push("q", {{model::properties_header, "red"}});
   reject("q");
   EXPECT_EQ(ready("dead"), 1u);

@@ -338,6 +338,20 @@ TEST_F(DeclaredQueue, DoesNotLetATransientJobOvertakeThoseBeforeIt) {
   EXPECT_EQ(pull(2, model::Duty::connection).at(0).needs, needs);
 }
 
+TEST_F(DeclaredQueue, ThatIsUsedDoesNotEndUnused) {
+  model::QueuePolicy policy;
+  policy.expires = Duration(1000);
+  declare(policy);
+  core_.pass(Duration(900));
+  declare(policy);
+  core_.pass(Duration(900));
+  core_.apply(model::GetQueue{"q", true});
+  core_.pass(Duration(900));
+  EXPECT_TRUE(exists());  // Somebody only looks.
+  core_.pass(Duration(200));
+  EXPECT_FALSE(exists());
+}
+
 TEST_F(DeclaredQueue, IsGoneAfterARestartIfItIsNotDurable) {
   model::QueuePolicy policy;
   policy.is_durable = false;

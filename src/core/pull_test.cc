@@ -78,9 +78,9 @@ TEST_F(WaitingPulls, ThatStayEndWithTheirBytesAndSayWhatIsLeftOfTheirCount) {
   command.queues = &mail_queue;
   command.wait = duration_max;
   command.count = 10;
-  command.stays = true;
+  command.stay_bytes = 1u << 20;
   EXPECT_TRUE(core_.replies(1, command).empty());
-  const std::string half(model::pull_stays_bytes / 2, 'x');
+  const std::string half(command.stay_bytes / 2, 'x');
   const auto unused_after_a_push = [&] {
     core_.apply(model::Push{"mail", "type", half, nullptr});
     const auto replies = dispatch();
@@ -90,6 +90,19 @@ TEST_F(WaitingPulls, ThatStayEndWithTheirBytesAndSayWhatIsLeftOfTheirCount) {
   EXPECT_EQ(unused_after_a_push(), 8u);
   core_.push("mail");
   EXPECT_TRUE(dispatch().empty());
+}
+
+TEST_F(WaitingPulls, ThatStayAreNotGivenMoreThanTheirBytesAtOnce) {
+  for (int job = 0; job < 5; ++job)
+    core_.push("mail");
+  model::Pull command;
+  command.queues = &mail_queue;
+  command.count = 10;
+  command.stay_bytes = 1;
+  const model::Answer answer = core_.apply(command);
+  const auto& delivered = *std::get<std::unique_ptr<model::Delivered>>(answer);
+  EXPECT_EQ(delivered.jobs.size(), 1u);
+  EXPECT_EQ(delivered.unused, 9u);
 }
 
 TEST_F(WaitingPulls, BehindOthersInOneQueueAreServedFromAnother) {

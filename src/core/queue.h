@@ -29,9 +29,8 @@ struct PullWaiter {
   Time deadline = never;
   model::Duty duty = model::Duty::lease;
   std::int32_t rank = 0;
-  bool stays = false;
+  std::uint64_t stay_bytes = 0;  ///< What is left of Pull::stay_bytes; 0: it does not stay.
   std::uint64_t arrival = 0;
-  std::uint64_t bytes_left = model::pull_stays_bytes;  ///< Of those that stay.
 
   /// Who is served before whom.
   std::pair<std::int64_t, std::uint64_t> turn() const { return {-std::int64_t{rank}, arrival}; }

@@ -240,34 +240,32 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
                       " is internal: it takes only what other exchanges give it");
     }
   }
-  const std::vector<model::HeaderView>* headers = publish.headers;
+  const model::HeaderList* headers = publish.headers;
   if (headers == nullptr && publish.job.options != nullptr) headers = &publish.job.options->headers;
-  Budget budget(model::routing_steps_max);
-  std::vector<QueueIndex> queues;
-  const auto route = [&](ByteView key) -> Result<void> {
-    if (Result<void> fits = check_size("key", key.size(), model::routing_key_bytes_max); !fits) {
-      return fits;
-    }
-    if (exchange != nullptr) {
-      const std::vector<QueueIndex>& found = router_.route(*exchange, {key, headers}, budget);
-      queues.insert(queues.end(), found.begin(), found.end());
-      if (budget.is_exhausted()) {
-        return fail(ErrorCode::too_big,
-                    "key: its way through exchange " + quoted(publish.exchange) +
-                        " has more than " + std::to_string(model::routing_steps_max) +
-                        " steps; use bindings with fewer # or headers");
-      }
-    } else if (const auto named = names_.find(key); named != names_.end()) {
-      queues.push_back(named->second);
-    }
-    return {};
-  };
-  if (Result<void> routed = route(publish.key); !routed) {
-    return tl::unexpected<Error>(routed.error());
-  }
+  addresses_.assign(1, {publish.key, headers});
   if (publish.more_keys != nullptr) {
-    for (const ByteView key : *publish.more_keys) {
-      if (Result<void> routed = route(key); !routed) return tl::unexpected<Error>(routed.error());
+    for (const ByteView key : *publish.more_keys)
+      addresses_.push_back({key, headers});
+  }
+  for (const Address& address : addresses_) {
+    Result<void> fits = check_size("key", address.key.size(), model::routing_key_bytes_max);
+    if (!fits) return tl::unexpected<Error>(fits.error());
+  }
+  std::vector<QueueIndex> queues;
+  if (exchange != nullptr) {
+    Budget budget(model::routing_steps_max);
+    queues = router_.route(*exchange, addresses_, budget);
+    if (budget.is_exhausted()) {
+      return fail(ErrorCode::too_big,
+                  "key: its way through exchange " + quoted(publish.exchange) + " has more than " +
+                      std::to_string(model::routing_steps_max) +
+                      " steps; use bindings with fewer # or headers");
+    }
+  } else {
+    for (const Address& address : addresses_) {
+      if (const auto named = names_.find(address.key); named != names_.end()) {
+        queues.push_back(named->second);
+      }
     }
   }
   // By name, each once: keys that reach the same queue stand beside each other.

@@ -72,6 +72,7 @@ class Routes {
   const Queues& queues_;
   const std::function<Result<void>()> check_memory_;
   Router router_;
+  std::vector<Address> addresses_;  ///< Of the message that is being routed.
 };
 
 }  // namespace sluice::core

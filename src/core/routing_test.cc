@@ -181,6 +181,28 @@ TEST_F(Routing, SeveralKeysReachEachQueueOnce) {
   EXPECT_EQ(routed.others->size(), 1u);
 }
 
+TEST_F(Routing, EachExchangeOnTheWayLooksAtAllKeys) {
+  put_queue("mail");
+  put_queue("rest");
+  put_exchange("left", model::ExchangeKind::fanout);
+  put_exchange("first", model::ExchangeKind::direct, "left");
+  put_exchange("second", model::ExchangeKind::direct);
+  bind(to_exchange("first", "second", "a"));
+  bind(to_queue("second", "mail", "b"));
+  bind(to_queue("left", "rest"));
+  const auto publish_to_both = [this](ByteView key, ByteView other) {
+    const std::vector<ByteView> more{other};
+    const model::Answer answer = core_.apply(
+        model::Publish{"first", key, model::Push{{}, "type", "payload", nullptr}, &more});
+    const auto& routed = std::get<model::Routed>(answer);
+    EXPECT_EQ(routed.others, nullptr);
+    return core_.info(routed.first).queue;
+  };
+  EXPECT_EQ(publish_to_both("a", "b"), "mail");
+  EXPECT_EQ(publish_to_both("b", "a"), "mail");
+  EXPECT_EQ(publish_to_both("b", "c"), "rest");  // The alternate is for what no key has a way for.
+}
+
 TEST_F(Routing, APublishThatOneQueueRefusesReachesNone) {
   put_queue("mail");
   auto small = std::make_shared<model::PolicyChange>();

@@ -149,6 +149,7 @@ model::QueueInfo Core::info(const Queue& queue, Now now) const {
 void Core::handle(const model::GetQueue& get, model::Ticket ticket, Now now, Output& out) {
   const Result<Queue*> queue = known_queue(get.queue);
   if (!queue) return refuse(ticket, queue.error(), out);
+  if (get.is_use) touch(**queue);
   reply(ticket, std::make_unique<model::QueueInfo>(info(**queue, now)), out, seen());
 }
 

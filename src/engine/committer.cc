@@ -24,48 +24,37 @@ ThreadCommitter::~ThreadCommitter() {
 }
 
 void ThreadCommitter::start(journal::Batch batch, journal::Sync sync) {
-  check(!is_busy_);
-  is_busy_ = true;
-  {
-    const std::lock_guard lock(mutex_);
-    batch_ = std::move(batch);
-    sync_ = sync;
-  }
-  work_.notify_one();
+  check(!is_busy());
+  batch_ = std::move(batch);
+  sync_ = sync;
+  turn_.store(Turn::journal, std::memory_order_release);
+  parker_.unpark();
 }
 
 std::optional<Written> ThreadCommitter::take() {
-  if (!is_busy_) return std::nullopt;
-  const std::lock_guard lock(mutex_);
-  if (!written_) return std::nullopt;
-  is_busy_ = false;
+  if (turn_.load(std::memory_order_acquire) == Turn::journal) return std::nullopt;
   return std::exchange(written_, std::nullopt);
 }
 
 void ThreadCommitter::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    is_stopping_ = true;
-  }
-  work_.notify_one();
+  is_stopping_.store(true, std::memory_order_release);
+  parker_.unpark();
   if (thread_.joinable()) thread_.join();
 }
 
 void ThreadCommitter::run() {
-  std::unique_lock lock(mutex_);
   for (;;) {
-    work_.wait(lock, [this] { return batch_.has_value() || is_stopping_; });
-    if (!batch_) return;
-    journal::Batch batch = std::move(*batch_);
-    batch_.reset();
-    const journal::Sync sync = sync_;
-    lock.unlock();
-    Written written = write_batch(log_, std::move(batch), sync);
-    lock.lock();
-    written_ = std::move(written);
-    lock.unlock();
-    on_written_();
-    lock.lock();
+    // Read first: a batch that was started before the stop is still written.
+    const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
+    if (turn_.load(std::memory_order_acquire) == Turn::journal) {
+      written_ = write_batch(log_, std::move(batch_), sync_);
+      turn_.store(Turn::engine, std::memory_order_release);
+      on_written_();
+    } else if (is_stopping) {
+      return;
+    } else {
+      parker_.park();
+    }
   }
 }
 

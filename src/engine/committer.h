@@ -2,11 +2,11 @@
 // thread, is what a server has; the simulator decides itself when a batch is written.
 #pragma once
 
+#include "io/parker.h"
 #include "journal/log.h"
 
-#include <condition_variable>
+#include <atomic>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -22,7 +22,7 @@ struct Written {
 /// Writes the batch and measures how long that took.
 Written write_batch(journal::Log& log, journal::Batch batch, journal::Sync sync);
 
-/// Called on the engine's thread only.
+/// Called by whoever takes the engine's turn (engine.cc), one thread at a time.
 class Committer {
  public:
   virtual ~Committer() = default;
@@ -46,23 +46,27 @@ class ThreadCommitter final : public Committer {
 
   void start(journal::Batch batch, journal::Sync sync) override;
 
-  bool is_busy() const override { return is_busy_; }
+  bool is_busy() const override {
+    return turn_.load(std::memory_order_acquire) == Turn::journal || written_.has_value();
+  }
 
   std::optional<Written> take() override;
   void stop() override;
 
  private:
+  /// Whose batch_, sync_ and written_ are.
+  enum class Turn : std::uint8_t { engine, journal };
+
   void run();
 
   journal::Log& log_;
   std::function<void()> on_written_;
-  bool is_busy_ = false;  ///< The engine's thread only.
-  std::mutex mutex_;      ///< Guards what follows.
-  std::condition_variable work_;
-  std::optional<journal::Batch> batch_;
+  std::atomic<Turn> turn_{Turn::engine};
+  journal::Batch batch_;
   journal::Sync sync_ = journal::Sync::yes;
   std::optional<Written> written_;
-  bool is_stopping_ = false;
+  std::atomic<bool> is_stopping_{false};
+  Parker parker_;  ///< The journal's thread parks between its turns.
   std::thread thread_;
 };
 

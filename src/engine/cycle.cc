@@ -21,9 +21,11 @@ constexpr std::size_t timer_steps = 10'000;
 /// Dead jobs sent on per turn.
 constexpr std::size_t forward_steps = 1000;
 constexpr std::size_t clean_step_bytes = 128u << 10;
-/// Transient jobs removed in one frame after a start.
 /// Below this part of memory_bytes_max that is left, patient pushes wait.
 constexpr std::uint64_t low_memory_share = 16;
+/// Nothing more is taken or pushed while so much waits for the disk.
+constexpr std::size_t unsealed_bytes_max = 64u << 20;
+/// Transient jobs removed in one frame after a start.
 constexpr std::size_t transient_step_jobs = 1'000'000;
 /// Cleaning reads so many times what was appended: more than what becomes garbage meanwhile.
 constexpr std::uint64_t clean_pace = 4;
@@ -118,15 +120,20 @@ bool Cycle::is_full() const {
   return answers_.held_bytes() > answer_bytes_max;
 }
 
+bool Cycle::has_room() const {
+  return log_.unsealed_bytes() < unsealed_bytes_max;
+}
+
 /// Whether the next request has to wait: it would read more than clients take, or it brings more
-/// than there is room for.
+/// than there is room for. One push can bring much: a fanout exchange makes a job for each queue.
 bool Cycle::must_wait(const BatchRest& rest) const {
   return must_wait(*rest.batch, rest.batch->requests[rest.next].command);
 }
 
 bool Cycle::must_wait(const RequestBatch& batch, const model::Command& command) const {
   if (reads_records(command)) return is_full();
-  return batch.is_patient && is_push(command) && (!refusal_.empty() || is_low_on_memory_);
+  if (!is_push(command)) return false;
+  return !has_room() || (batch.is_patient && (!refusal_.empty() || is_low_on_memory_));
 }
 
 /// Returns where it stopped: at the end, or at one that has to wait.
@@ -137,11 +144,7 @@ std::size_t Cycle::apply_some(SessionId session,
   for (; next < batch.requests.size(); ++next) {
     const Request& request = batch.requests[next];
     if (must_wait(batch, request.command)) break;
-    if (const auto* abandon = std::get_if<model::Abandon>(&request.command)) {
-      forget_waits(session, *abandon, now);
-    } else {
-      apply_one(ticket(session, request.sequence), request.command, now);
-    }
+    apply_one(session, request, now);
   }
   return next;
 }
@@ -152,7 +155,7 @@ void Cycle::apply_postponed(Now now) {
   while (const std::optional<Postponed::Turn> turn = postponed_.take(may_go)) {
     const Request& request = turn->rest.batch->requests[turn->rest.next];
     const std::size_t first_continuation = continuations_.size();
-    apply_one(ticket(turn->session, request.sequence), request.command, now);
+    apply_one(turn->session, request, now);
     keep_alive(first_continuation, turn->rest.batch);
   }
 }
@@ -163,7 +166,12 @@ void Cycle::keep_alive(std::size_t first_continuation, const std::shared_ptr<Req
   }
 }
 
-void Cycle::apply_one(model::Ticket ticket, const model::Command& command, Now now) {
+void Cycle::apply_one(SessionId session, const Request& request, Now now) {
+  const model::Command& command = request.command;
+  if (const auto* abandon = std::get_if<model::Abandon>(&command)) {
+    return forget_waits(session, *abandon, now);
+  }
+  const model::Ticket ticket = engine::ticket(session, request.sequence);
   if (!refusal_.empty() && is_push(command)) {
     model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
     fresh_.push_back(Held{Position(), ticket, std::move(refused), Charge()});
@@ -207,16 +215,17 @@ void Cycle::continue_large_commands(Now now) {
 }
 
 void Cycle::abandon(SessionId session, Now now) {
-  // What it asked to be done is done; what it wanted to read nobody would get.
-  for (const BatchRest& rest : postponed_.remove(session)) {
-    const std::size_t first_continuation = continuations_.size();
-    for (std::size_t next = rest.next; next < rest.batch->requests.size(); ++next) {
-      const Request& request = rest.batch->requests[next];
-      if (reads_records(request.command)) continue;
-      apply_one(ticket(session, request.sequence), request.command, now);
-    }
-    keep_alive(first_continuation, rest.batch);
+  // What it asked to be done is done as the disk gets room for it, or refused if that is full:
+  // nobody waits any more. What it wanted to read nobody would get.
+  for (BatchRest& rest : postponed_.remove(session)) {
+    std::vector<Request>& requests = rest.batch->requests;
+    const auto first_left = requests.begin() + static_cast<std::ptrdiff_t>(rest.next);
+    const auto is_read = [](const Request& request) { return reads_records(request.command); };
+    requests.erase(std::remove_if(first_left, requests.end(), is_read), requests.end());
+    rest.batch->is_patient = false;
+    if (rest.next < requests.size()) postponed_.add(session, std::move(rest));
   }
+  apply_postponed(now);
   forget_waits(session, {model::Ticket(0), model::Ticket(UINT32_MAX)}, now);
 }
 
@@ -260,10 +269,10 @@ void Cycle::fire_timers(Now now) {
 /// While the disk is full they stay where they are: each is a push.
 void Cycle::forward_dead(Now now) {
   bool has_more = refusal_.empty();
-  for (std::size_t step = 0; has_more && step < forward_steps; ++step) {
+  for (std::size_t step = 0; has_more && has_room() && step < forward_steps; ++step) {
     frame([&] { has_more = core_->forward_dead(now, options_.headers_of, *this, out_); });
   }
-  has_dead_left_ = has_more;
+  has_dead_left_ = has_more && has_room();
 }
 
 /// Jobs that were leased for a session which was gone when its reply was ready.
@@ -363,6 +372,7 @@ void Cycle::finish(Written written) {
   if (!written.result) return fail(written.result.error());
   if (written.batch.is_synced) {
     has_unsynced_writes_ = false;
+    last_sync_took_ = written.took;
     counters_.syncs_total.fetch_add(1, std::memory_order_relaxed);
     counters_.sync_microseconds_total.fetch_add(static_cast<std::uint64_t>(written.took.count()),
                                                 std::memory_order_relaxed);

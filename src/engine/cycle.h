@@ -54,7 +54,7 @@ class Cycle final : private core::RecordReader {
   Result<void> boot(Now now);
 
   void apply(SessionId session, RequestBatch batch, Now now);
-  /// The session left: what it waits for is forgotten.
+  /// The session left: what it asked to be done is done, what it waits for is forgotten.
   void abandon(SessionId session, Now now);
   void advance(Now now);
   /// `is_idle`: nothing else is waiting to be applied.
@@ -67,8 +67,13 @@ class Cycle final : private core::RecordReader {
 
   bool is_push_room_used_up() const { return refusal_.empty() && push_room_ == 0; }
 
+  /// False: nothing more is to be taken until the disk has caught up.
+  bool has_room() const;
+
   /// Appended, and not in a file yet: it does not show in what the disk has free.
   std::uint64_t unwritten_bytes() const { return log_.unsealed_bytes() + under_way_bytes_; }
+
+  std::chrono::microseconds last_sync_took() const { return last_sync_took_; }
 
   /// How long nothing needs to be done unless something is submitted or written. None: no limit.
   std::optional<Duration> idle_for(Now now) const;
@@ -117,7 +122,7 @@ class Cycle final : private core::RecordReader {
   void forget_waits(SessionId session, const model::Abandon& sequences, Now now);
   void apply_postponed(Now now);
   void keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch);
-  void apply_one(model::Ticket ticket, const model::Command& command, Now now);
+  void apply_one(SessionId session, const Request& request, Now now);
   void continue_large_commands(Now now);
   void dispatch(Now now);
   void fire_timers(Now now);
@@ -156,6 +161,7 @@ class Cycle final : private core::RecordReader {
   std::optional<Time> dirty_since_;  ///< Since when something is appended and not synced.
   bool has_unsynced_writes_ = false;
   Time last_sync_{};
+  std::chrono::microseconds last_sync_took_{0};
   bool is_marked_ = true;               ///< Nothing was synced since the last mark of an idle log.
   std::uint64_t appended_ = 0;          ///< Bytes since the last cleaning step: what paces it.
   std::optional<Position> copies_end_;  ///< The oldest segment is scanned; waits for its copies.

@@ -38,6 +38,7 @@ class ManualCommitter final : public Committer {
   bool is_busy() const override { return under_way_.has_value(); }
 
   std::optional<Written> take() override {
+    if (!under_way_) return std::nullopt;
     Written written = write_batch(*log_, std::move(under_way_->first), under_way_->second);
     under_way_.reset();
     return written;
@@ -83,6 +84,24 @@ class World {
 
   /// The batch under way is written.
   void collect() { cycle_->collect(); }
+
+  /// The session leaves.
+  void detach() { cycle_->abandon(session, now); }
+
+  std::uint64_t unwritten_bytes() const { return cycle_->unwritten_bytes(); }
+
+  const Counters& counters() const { return counters_; }
+
+  /// A batch of `count` pushes.
+  void push_many(ByteView queue, ByteView payload, std::size_t count) {
+    RequestBatch batch;
+    batch.options.emplace_back();
+    for (std::size_t index = 0; index < count; ++index) {
+      const model::Push push{queue, "type", payload, &batch.options.back()};
+      batch.requests.push_back({++sequence_, push});
+    }
+    cycle_->apply(session, std::move(batch), now);
+  }
 
   void push(ByteView queue, model::PushOptions options = {}) {
     RequestBatch batch;
@@ -243,6 +262,31 @@ TEST(Cycle, DeliveriesOfAQueueAreSaidInTheirOrder) {
   world.collect();
   ASSERT_EQ(world.leases.size(), 2u);
   EXPECT_LT(world.leases[0].second, world.leases[1].second);
+}
+
+/// One batch can bring any number of bytes: a fanout exchange makes a job for each of its queues.
+TEST(Cycle, PushesWaitWhileMuchWaitsForTheDisk) {
+  constexpr std::size_t count = 200;
+  const std::string payload(1u << 20, 'x');
+  World world(true);
+  world.is_idle = false;
+  world.push("mail");
+  world.commit();  // A batch is under way.
+  world.push_many("mail", payload, count);
+  world.commit();
+  EXPECT_GT(world.unwritten_bytes(), 60 * payload.size());
+  EXPECT_LT(world.unwritten_bytes(), 70 * payload.size());
+  world.collect();
+  world.commit();  // 64 MiB are under way, the next pushes are applied.
+  EXPECT_LT(world.unwritten_bytes(), 140 * payload.size());
+  world.is_session_gone = true;
+  world.detach();
+  for (int turn = 0; turn < 5; ++turn) {
+    EXPECT_LT(world.unwritten_bytes(), 140 * payload.size());
+    world.collect();
+    world.commit();
+  }
+  EXPECT_GT(world.counters().written_bytes_total, count * payload.size());
 }
 
 TEST(Cycle, JobsWhoseSessionIsGoneWhenTheyAreToBeDeliveredAreGivenBack) {

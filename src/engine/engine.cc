@@ -1,15 +1,16 @@
 // Engine: the thread around Cycle, the inbox that gateways fill, and the sessions to reply to.
+// While it rests, a thread that serves clients may take a turn in its place (help()).
 #include "engine/engine.h"
 
 #include "base/check.h"
 #include "engine/life.h"
 #include "engine/scrubber.h"
+#include "io/parker.h"
 #include "io/posix.h"
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include <algorithm>
-#include <condition_variable>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -17,6 +18,11 @@
 
 namespace sluice::engine {
 namespace {
+
+/// A turn with more to do than this is the engine's own: clients are served meanwhile.
+constexpr std::size_t help_requests_max = 16;
+constexpr std::size_t help_bytes_max = 4u << 10;
+constexpr std::size_t help_batches_max = 16;
 
 /// Copies `bytes` of a file. The copy is synced.
 Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Log::Extent& extent) {
@@ -48,6 +54,8 @@ class Engine::Impl {
   SessionId attach(std::shared_ptr<Session> session);
   void detach(SessionId session);
   void submit(SessionId session, RequestBatch batch);
+  bool submit_quietly(SessionId session, RequestBatch batch);
+  void help();
   Result<BackupDone> backup(std::string path);
 
   Now now() const { return life_->now(); }
@@ -56,11 +64,12 @@ class Engine::Impl {
 
  private:
   void run();
-  void turn(std::vector<Inbound>& taken);
-  void wait(Duration limit);
+  bool turn();
+  void wait();
+  bool has_work() const;
   void wake();
   bool send(SessionId session, std::vector<SessionReply>& replies);
-  void put(Inbound inbound);
+  bool put(Inbound inbound, bool is_little = false);
   void run_on_engine(std::function<void()> task);
   std::vector<journal::Log::Extent> durable_extents();
 
@@ -71,12 +80,18 @@ class Engine::Impl {
   std::unique_ptr<Life> life_;
   std::unique_ptr<Scrubber> scrubber_;  ///< Null: the journal is not scrubbed.
 
-  mutable std::mutex mutex_;  ///< Guards the inbox and its flags.
-  std::condition_variable work_;
+  std::mutex turn_mutex_;       ///< Of life_: who has it takes the turn. Locked before mutex_.
+  std::vector<Inbound> taken_;  ///< What this turn is about.
+  Parker parker_;               ///< The engine's thread parks between its turns.
+
+  mutable std::mutex mutex_;  ///< Guards what follows.
   std::vector<Inbound> inbox_;
-  bool is_awake_ = true;  ///< The engine is in a turn and will look at the inbox again.
+  bool has_room_ = true;  ///< What is in the inbox may be taken.
   bool has_written_ = false;
+  bool is_resting_ = false;  ///< Nobody called it: others may take a turn.
   bool is_stopping_ = false;
+  /// When the engine's thread has something to do even if nobody asks.
+  std::chrono::steady_clock::time_point next_turn_;
 
   std::mutex sessions_mutex_;
   boost::unordered_flat_map<std::uint32_t, std::shared_ptr<Session>> sessions_;
@@ -121,59 +136,83 @@ void Engine::Impl::stop() {
     if (is_stopping_) return;
     is_stopping_ = true;
   }
-  work_.notify_one();
+  parker_.unpark();
   if (thread_.joinable()) thread_.join();
 }
 
 // -- The engine's thread. ------------------------------------------------------------------------
 
 void Engine::Impl::run() {
-  std::vector<Inbound> taken;
-  for (;;) {
-    bool stopping = false;
+  for (bool is_stopping = false; !is_stopping; wait()) {
+    const std::lock_guard turn_lock(turn_mutex_);
     {
       const std::lock_guard lock(mutex_);
-      if (life_->has_room()) taken.swap(inbox_);
+      if (has_room_) taken_.swap(inbox_);
       has_written_ = false;
-      stopping = is_stopping_;
+      is_resting_ = false;
+      is_stopping = is_stopping_;
+      next_turn_ = std::chrono::steady_clock::time_point::max();
     }
-    turn(taken);
-    taken.clear();
-    if (stopping) break;
-    wait(std::min(life_->idle_for().value_or(Life::space_check), Life::space_check));
+    turn();
+    if (is_stopping) return life_->end();
   }
-  life_->end();
 }
 
-void Engine::Impl::turn(std::vector<Inbound>& taken) {
-  life_->apply(taken);
+/// Requires turn_mutex_. True: the next one is due sooner than it was.
+bool Engine::Impl::turn() {
+  life_->apply(taken_);
+  taken_.clear();
   bool is_idle = false;
   {
     const std::lock_guard lock(mutex_);
     is_idle = inbox_.empty();
   }
   life_->commit(is_idle);
+  const Duration limit = std::min(life_->idle_for().value_or(Life::space_check), Life::space_check);
+  const std::lock_guard lock(mutex_);
+  has_room_ = life_->has_room();
+  is_resting_ = has_room_ && inbox_.empty() && life_->is_at_rest();
+  const auto next = std::chrono::steady_clock::now() + limit;
+  if (next >= next_turn_) return false;  // The engine's thread finds out when it wakes.
+  next_turn_ = next;
+  return true;
 }
 
-void Engine::Impl::wait(Duration limit) {
+void Engine::Impl::wait() {
   std::unique_lock lock(mutex_);
-  const auto has_work = [this] {
-    return is_stopping_ || has_written_ || (!inbox_.empty() && life_->has_room());
-  };
-  if (has_work()) return;
-  is_awake_ = false;
-  work_.wait_for(lock, limit, has_work);
-  is_awake_ = true;
+  while (!has_work()) {
+    const auto left = next_turn_ - std::chrono::steady_clock::now();
+    if (left.count() <= 0) return;
+    lock.unlock();
+    parker_.park_for(left);
+    lock.lock();
+  }
+}
+
+/// Requires mutex_.
+bool Engine::Impl::has_work() const {
+  return is_stopping_ || has_written_ || (has_room_ && !inbox_.empty());
 }
 
 void Engine::Impl::wake() {
-  bool must_notify = false;
   {
     const std::lock_guard lock(mutex_);
     has_written_ = true;
-    must_notify = !is_awake_;
   }
-  if (must_notify) work_.notify_one();
+  parker_.unpark();
+}
+
+/// A turn on the caller's thread. If the engine's thread wakes meanwhile, it waits for its end.
+void Engine::Impl::help() {
+  const std::unique_lock turn_lock(turn_mutex_, std::try_to_lock);
+  if (!turn_lock) return parker_.unpark();  // Who takes it may have looked at the inbox before.
+  {
+    const std::lock_guard lock(mutex_);
+    if (inbox_.empty()) return;
+    if (!is_resting_ || is_stopping_) return parker_.unpark();
+    taken_.swap(inbox_);
+  }
+  if (turn()) parker_.unpark();
 }
 
 // -- The port. -----------------------------------------------------------------------------------
@@ -203,14 +242,25 @@ void Engine::Impl::submit(SessionId session, RequestBatch batch) {
   put(std::move(inbound));
 }
 
-void Engine::Impl::put(Inbound inbound) {
-  bool must_notify = false;
+bool Engine::Impl::submit_quietly(SessionId session, RequestBatch batch) {
+  const bool is_little =
+      batch.requests.size() <= help_requests_max && batch.bytes.size() <= help_bytes_max;
+  Inbound inbound;
+  inbound.session = session;
+  inbound.batch = std::move(batch);
+  return put(std::move(inbound), is_little);
+}
+
+/// True: the engine rests, and need not be woken for so little.
+bool Engine::Impl::put(Inbound inbound, bool is_little) {
   {
     const std::lock_guard lock(mutex_);
     inbox_.push_back(std::move(inbound));
-    must_notify = !is_awake_;
+    is_resting_ = is_resting_ && is_little && inbox_.size() <= help_batches_max;
+    if (is_resting_) return true;
   }
-  if (must_notify) work_.notify_one();
+  parker_.unpark();
+  return false;
 }
 
 bool Engine::Impl::send(SessionId session, std::vector<SessionReply>& replies) {
@@ -298,6 +348,14 @@ void Engine::detach(SessionId session) {
 
 void Engine::submit(SessionId session, RequestBatch batch) {
   impl_->submit(session, std::move(batch));
+}
+
+bool Engine::submit_quietly(SessionId session, RequestBatch batch) {
+  return impl_->submit_quietly(session, std::move(batch));
+}
+
+void Engine::help() {
+  impl_->help();
 }
 
 const Counters& Engine::counters() const {

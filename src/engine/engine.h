@@ -36,15 +36,16 @@ struct EngineOptions {
   /// The whole journal is read again and verified once in this time (engine/scrubber.h); 0: never.
   Duration scrub_period{0};
   std::uint16_t partition = 0;
-  /// Called on the engine's thread, once, when the disk failed (RELIABILITY S2). The server logs it
-  /// and exits with code 74; nothing that was not durable is ever acknowledged afterwards.
+  /// Called in the engine's turn, on its thread or one that helps it, once, when the disk failed
+  /// (RELIABILITY S2): do not stop the engine there. The server logs it and exits with code 74;
+  /// nothing that was not durable is ever acknowledged afterwards.
   std::function<void(const Error&)> on_failure;
   /// Called while recovery reads the log.
   journal::OnProgress on_progress;
   /// Of messages whose headers stand in a header of their own (Core::HeadersOf).
-  std::function<std::vector<model::HeaderView>(ByteView)> headers_of;
-  /// One line about something worth a log entry: key=value text without a time. The engine's and
-  /// the scrubber's thread.
+  std::function<model::HeaderList(ByteView)> headers_of;
+  /// One line about something worth a log entry: key=value text without a time. Whichever
+  /// thread takes the engine's turn, and the scrubber's.
   std::function<void(const std::string&)> on_event;
 };
 
@@ -65,6 +66,8 @@ class Engine final : public Port {
   SessionId attach(std::shared_ptr<Session> session) override;
   void detach(SessionId session) override;
   void submit(SessionId session, RequestBatch batch) override;
+  bool submit_quietly(SessionId session, RequestBatch batch) override;
+  void help() override;
   const Counters& counters() const override;
   Now now() const override;
   Result<BackupDone> backup(std::string directory) override;

@@ -8,8 +8,6 @@
 namespace sluice::engine {
 namespace {
 
-/// Nothing more is taken from the inbox while so much waits for the disk.
-constexpr std::size_t unsealed_bytes_max = 64u << 20;
 /// Free disk space is looked at so often while pushes fill a segment.
 constexpr std::uint32_t looks_per_segment = 4;
 
@@ -90,10 +88,6 @@ void Life::apply(std::vector<Inbound>& taken) {
 
 void Life::commit(bool is_idle) {
   cycle_->commit(turn_, is_idle);
-}
-
-bool Life::has_room() const {
-  return log_->unsealed_bytes() < unsealed_bytes_max;
 }
 
 void Life::end() {

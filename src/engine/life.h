@@ -40,7 +40,7 @@ struct Inbound {
   SessionId session;
   RequestBatch batch;
   bool is_detach = false;
-  std::function<void()> task;  ///< Runs on the engine's thread instead.
+  std::function<void()> task;  ///< Runs in the engine's turn instead.
 };
 
 class Life {
@@ -69,8 +69,14 @@ class Life {
 
   /// How often a turn is to look at the free space of the disk, at least.
   static constexpr Duration space_check = std::chrono::seconds(1);
+
   /// False: nothing more is to be taken until the disk has caught up.
-  bool has_room() const;
+  bool has_room() const { return cycle_->has_room(); }
+
+  /// Nothing is being written, and the disk is quick: a turn with little to do would be short.
+  bool is_at_rest() const {
+    return !committer_->is_busy() && cycle_->last_sync_took() < quick_sync;
+  }
 
   /// Waits for a batch under way, syncs everything, releases its replies and ends the log cleanly.
   void end();
@@ -82,6 +88,8 @@ class Life {
   const Committer& committer() const { return *committer_; }
 
  private:
+  static constexpr std::chrono::microseconds quick_sync = std::chrono::milliseconds(2);
+
   Life(std::unique_ptr<journal::Log> log,
        io::Directory& directory,
        io::Clock& clock,

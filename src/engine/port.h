@@ -19,8 +19,9 @@
 #include "model/command.h"
 #include "model/reply.h"
 
+#include <boost/container/deque.hpp>
+
 #include <atomic>
-#include <deque>
 #include <forward_list>
 #include <memory>
 #include <string>
@@ -38,17 +39,23 @@ struct Request {
   model::Command command;
 };
 
+/// Moves nothing that it holds when it grows or is moved, and allocates for 16 at a time;
+/// std::deque allocates for each one that is large, and while it is empty.
+template <class T>
+using StableDeque = boost::container::
+    deque<T, void, boost::container::deque_options_t<boost::container::block_size<16>>>;
+
 /// What a session hands over at once. Movable; the views inside the commands point into its other
 /// members, none of which move their content when the batch is moved. The tickets of an Abandon are
 /// sequences of the session.
 struct RequestBatch {
   Buffer bytes;
   std::vector<Request> requests;
-  std::deque<model::PushOptions> options;                          ///< Push::options points here.
-  std::deque<std::vector<ByteView>> queue_lists;                   ///< Pull::queues points here.
-  std::forward_list<std::string> strings;                          ///< More that commands view.
-  std::forward_list<std::vector<model::HeaderView>> header_lists;  ///< Publish::headers, too.
-  Charge charge{};  ///< The gateway's: what is not applied yet.
+  StableDeque<model::PushOptions> options;            ///< Push::options points here.
+  StableDeque<std::vector<ByteView>> queue_lists;     ///< Pull::queues points here.
+  std::forward_list<std::string> strings;             ///< More that commands view.
+  std::forward_list<model::HeaderList> header_lists;  ///< Publish::headers, too.
+  Charge charge{};                                    ///< The gateway's: what is not applied yet.
   /// What has no room now (disk, or memory as a whole) waits for it, and so does what its session
   /// submits after it. Otherwise it is refused with BUSY.
   bool is_patient = false;
@@ -60,9 +67,9 @@ struct SessionReply {
   Charge charge{};  ///< The engine's: what is read from the log and not taken over yet.
 };
 
-/// A client's end of the port. Called on the engine's or the journal's thread: hand over to your
-/// own thread and return; never block, never throw. While much of what was read for replies is not
-/// destroyed, the engine applies nothing more: render replies soon, or drop them.
+/// A client's end of the port. Called on the engine's thread, or one that helps it: hand over to
+/// your own thread and return; never block, never throw. While much of what was read for replies is
+/// not destroyed, the engine applies nothing more: render replies soon, or drop them.
 class Session {
  public:
   virtual ~Session() = default;
@@ -103,6 +110,19 @@ class Port {
   virtual void detach(SessionId session) = 0;
   /// Any thread; never blocks. Bounding what a session has outstanding is the gateway's duty.
   virtual void submit(SessionId session, RequestBatch batch) = 0;
+
+  /// submit() for a thread that serves clients. True: it is little, the engine rests, and nobody
+  /// was woken for it: the thread calls help() as soon as it has nothing more to hand over.
+  virtual bool submit_quietly(SessionId session, RequestBatch batch) {
+    submit(session, std::move(batch));
+    return false;
+  }
+
+  /// Does what submit_quietly() left to do, here and now, or wakes the engine for it. It may write
+  /// and sync, and calls on_replies() of whom it concerns. Two threads need not be woken for a lone
+  /// request then, which takes longer than all the rest but the sync (docs/adr/0007).
+  virtual void help() {}
+
   virtual const Counters& counters() const = 0;
   /// Now as the engine sees it; to render ages and deadlines. Any thread.
   virtual Now now() const = 0;

@@ -1,7 +1,6 @@
 // Postponed: requests that wait: until clients have taken what was read for them before, or until
-// there is room for what they bring. The order
-// within a session is kept; sessions take turns, so that one that asks for much does not hold up
-// the others.
+// there is room for what they bring. The order within a session is kept; sessions take turns, so
+// that one that asks for much does not hold up the others.
 #pragma once
 
 #include "engine/port.h"
@@ -21,7 +20,7 @@ struct BatchRest {
   std::size_t next = 0;
 };
 
-/// Engine's thread only.
+/// For the engine's turn only.
 class Postponed {
  public:
   bool empty() const { return sessions_.empty(); }

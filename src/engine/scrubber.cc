@@ -7,6 +7,13 @@
 #include <utility>
 
 namespace sluice::engine {
+namespace {
+
+/// While it waits with a segment half read, the space of that cannot be freed: so it waits no
+/// longer for each MiB.
+constexpr auto held_wait_max = std::chrono::seconds(1);
+
+}  // namespace
 
 Scrubber::Scrubber(io::Directory& directory,
                    Duration period,
@@ -50,7 +57,7 @@ bool Scrubber::pass() {
     const std::uint64_t done_before = pass_done_;
     verify(extent);
     pass_done_ = done_before + extent.bytes;
-    if (!wait_until(Clock::now())) return false;
+    if (!wait_until(due())) return false;
   }
   return true;
 }
@@ -60,9 +67,7 @@ void Scrubber::verify(const journal::Log::Extent& extent) {
   const auto on_verified = [this](std::uint64_t bytes) {
     counters_.scrubbed_bytes_total.fetch_add(bytes, std::memory_order_relaxed);
     pass_done_ += bytes;
-    const double part = static_cast<double>(pass_done_) / static_cast<double>(pass_bytes_);
-    const auto due = std::chrono::duration_cast<Clock::duration>(period_ * std::min(part, 1.0));
-    return wait_until(pass_began_ + due);
+    return wait_until(std::min(due(), Clock::now() + held_wait_max));
   };
   const Result<void> verified = journal::verify_segment(directory_, extent, on_verified);
   if (verified) return;
@@ -72,6 +77,12 @@ void Scrubber::verify(const journal::Log::Extent& extent) {
     return other.file == extent.file;
   };
   if (std::any_of(left.begin(), left.end(), same)) report(extent.file, verified.error());
+}
+
+/// When what is done of the pass is to be done.
+Scrubber::Clock::time_point Scrubber::due() const {
+  const double part = static_cast<double>(pass_done_) / static_cast<double>(pass_bytes_);
+  return pass_began_ + std::chrono::duration_cast<Clock::duration>(period_ * std::min(part, 1.0));
 }
 
 /// False: told to stop.

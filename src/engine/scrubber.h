@@ -45,6 +45,7 @@ class Scrubber {
   void run();
   bool pass();
   void verify(const journal::Log::Extent& extent);
+  Clock::time_point due() const;
   bool wait_until(Clock::time_point until);
   void report(const std::string& file, const Error& error);
 

@@ -13,6 +13,7 @@
 #include "engine/port.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -20,6 +21,14 @@ namespace sluice::gateway {
 
 /// Runs where it may block, returns what is to be done with the outcome on the session's thread.
 using Chore = std::function<std::function<void()>()>;
+
+/// Whether and how a dialog is over.
+enum class End : std::uint8_t {
+  none,
+  agreed,     ///< Both know: the server closes.
+  by_client,  ///< The client took its leave and has the answer: it closes first.
+  cut_off,    ///< The client does not know yet and may still be sending.
+};
 
 /// Not thread-safe.
 class Dialog {
@@ -60,8 +69,11 @@ class Dialog {
   virtual std::size_t buffered_bytes() const = 0;
   /// Requests without a reply that bound what is read: beyond the session's limit it rests.
   virtual std::size_t outstanding() const = 0;
-  /// Nothing more is read. Close once all is answered and sent.
-  virtual bool is_over() const = 0;
+  /// If it is over nothing more is read, and the connection ends once all is answered and sent.
+  virtual End end() const = 0;
+
+  bool is_over() const { return end() != End::none; }
+
   /// Whether everything that is still unanswered waits for something that may never happen.
   virtual bool has_only_waits() const = 0;
   /// The server stops or the client is leaving: ends the waits, so that nothing is unanswered.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <malloc.h>
@@ -34,6 +35,8 @@ constexpr std::size_t submitted_bytes_high = 64u << 20;
 constexpr std::size_t greedy_bytes_min = 256u << 10;
 /// After so many connections left, memory is given back to the system.
 constexpr std::size_t crowd_min = 1000;
+/// A client that has been told the last and does not close is left after so long.
+constexpr std::uint32_t parted_seconds_max = 2;
 
 /// A peer that vanished without a word is found after two minutes. An option that cannot be set
 /// makes the connection slower to react, not wrong: failures are ignored.
@@ -139,12 +142,29 @@ void IoThread::join() {
   shared_.release(leases);
 }
 
+void IoThread::submit(engine::SessionId session, engine::RequestBatch batch) {
+  if (!shared_.port.submit_quietly(session, std::move(batch)) || is_help_posted_) return;
+  is_help_posted_ = true;
+  // Behind the sockets that are readable now: what they bring shares the sync.
+  asio::post(context_, [this] { help(); });
+}
+
+void IoThread::help() {
+  is_help_posted_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_inbox_awaited_ = true;
+  }
+  shared_.port.help();
+  take_inbox();
+}
+
 void IoThread::deliver(std::shared_ptr<Session> session,
                        std::vector<engine::SessionReply> replies) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
-    is_first = inbox_.empty();
+    is_first = inbox_.empty() && !is_inbox_awaited_;
     inbox_.push_back({std::move(session), std::move(replies)});
   }
   if (is_first) asio::post(context_, [this] { take_inbox(); });
@@ -153,6 +173,7 @@ void IoThread::deliver(std::shared_ptr<Session> session,
 void IoThread::take_inbox() {
   {
     const std::lock_guard lock(mutex_);
+    is_inbox_awaited_ = false;
     taken_.swap(inbox_);
   }
   for (Parcel& parcel : taken_)
@@ -281,17 +302,34 @@ void Session::go_on() {
 }
 
 void Session::drain() {
-  if (is_closed_) return;
+  if (is_closed_) return close();
   is_draining_ = true;
   flush();
 }
 
 void Session::close() {
-  if (is_closed_) return;
-  is_closed_ = true;
+  if (!socket_.is_open()) return;
+  leave();
   error_code ignored;  // The peer may be gone already; all that matters is that we let go.
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
+  thread_.leave(shared_from_this());
+}
+
+/// Leaves it to the client to close, for a while. A socket that is closed with input unread resets
+/// the connection, and the client may lose the last that it was told (RFC 1122 §4.2.2.13): if it
+/// does not expect the end, that is shown to it, and what it still sends is dropped.
+void Session::hang_up(End end) {
+  leave();
+  error_code ignored;
+  if (end == End::cut_off) socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  read();
+}
+
+/// Parts from the engine; only the socket is left.
+void Session::leave() {
+  if (is_closed_) return;
+  is_closed_ = true;
   if (is_attached_) shared_.port.detach(id_);
   dialog_->abandon();
   shared_.release(dialog_->take_lost_leases());
@@ -301,7 +339,6 @@ void Session::close() {
   writing_ = Buffer();
   written_ = 0;
   count_buffers();
-  thread_.leave(shared_from_this());
 }
 
 void Session::close_slow() {
@@ -335,7 +372,10 @@ void Session::count_buffers() {
 }
 
 void Session::sweep() {
-  if (is_closed_) return;
+  if (is_closed_) {
+    if (++parted_seconds_ > parted_seconds_max) close();
+    return;
+  }
   if (writing_.empty() && writing_.capacity() > resting_bytes_max) writing_ = Buffer();
   Buffer& output = dialog_->output();
   if (output.empty() && output.capacity() > resting_bytes_max) output = Buffer();
@@ -358,7 +398,6 @@ void Session::wait_readable() {
   socket_.async_wait(tcp::socket::wait_read,
                      [self = shared_from_this()](const error_code& problem) {
                        self->waits_readable_ = false;
-                       if (self->is_closed_) return;
                        if (problem) return self->close();
                        self->read();
                      });
@@ -378,7 +417,9 @@ void Session::wait_writable() {
 
 /// Reads once, so that other connections of the thread get their turn.
 void Session::read() {
-  if (waits_readable_ || !may_read()) return;
+  if (waits_readable_) return;
+  if (is_closed_) return drop_input();
+  if (!may_read()) return;
   Buffer& input = dialog_->input();
   const std::size_t before = input.size();
   // The buffer doubles with what has really come, whatever length was announced.
@@ -410,6 +451,18 @@ void Session::read() {
   });
 }
 
+void Session::drop_input() {
+  std::array<char, read_bytes_min> dropped;
+  error_code problem;
+  socket_.read_some(asio::buffer(dropped), problem);
+  if (problem == asio::error::would_block || problem == asio::error::try_again ||
+      problem == asio::error::interrupted) {
+    return wait_readable();
+  }
+  if (problem) return close();
+  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->read(); });
+}
+
 void Session::consume() {
   submit(dialog_->consume());
   start_chores();
@@ -419,7 +472,7 @@ void Session::consume() {
 void Session::submit(engine::RequestBatch batch) {
   if (batch.requests.empty()) return;
   batch.charge = Charge(shared_.together->submitted_bytes, batch.bytes.capacity());
-  shared_.port.submit(id_, std::move(batch));
+  thread_.submit(id_, std::move(batch));
 }
 
 /// Whether to go on reading; pauses when too much is outstanding or unsent, and goes on when half
@@ -473,7 +526,13 @@ void Session::end_if_done() {
     submit(dialog_->take_requests());
     return flush();
   }
-  if (dialog_->outstanding() == 0 && unsent_bytes() == 0) close();
+  if (dialog_->outstanding() > 0 || unsent_bytes() > 0) return;
+  const End end = dialog_->end();
+  if (is_draining_ || end == End::agreed) {
+    close();
+  } else {
+    hang_up(end);
+  }
 }
 
 void Session::start_chores() {

@@ -5,8 +5,8 @@
 // the server) are four independent events on one state, and each reads or writes what it can
 // without blocking. A connection that waits holds no buffer for reading.
 //
-//   socket readable ─► read ─► Dialog::consume ─► Port::submit
-//   engine's thread ─► on_replies ─► IoThread's inbox ─► Dialog::answer_some ─► one write
+//   socket readable ─► read ─► Dialog::consume ─► Port::submit_quietly
+//   engine's turn ─► on_replies ─► IoThread's inbox ─► Dialog::answer_some ─► one write
 #pragma once
 
 #include "engine/port.h"
@@ -99,6 +99,9 @@ class IoThread {
 
   boost::asio::io_context& context() { return context_; }
 
+  /// For a session of this thread, on it: Port::submit_quietly(), and Port::help() behind what it
+  /// does now.
+  void submit(engine::SessionId session, engine::RequestBatch batch);
   /// Hands replies over to a session of this thread. Any thread; never blocks for long.
   void deliver(std::shared_ptr<Session> session, std::vector<engine::SessionReply> replies);
   /// Tells every session to come to its end, or to end now. Any thread.
@@ -117,6 +120,7 @@ class IoThread {
     std::vector<engine::SessionReply> replies;
   };
 
+  void help();
   void take_inbox();
   void sweep();
   void give_memory_back();
@@ -126,7 +130,9 @@ class IoThread {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer sweeper_;
   std::unordered_set<std::shared_ptr<Session>> sessions_;
-  std::mutex mutex_;  ///< Of inbox_: engine's thread and this one meet here.
+  bool is_help_posted_ = false;
+  std::mutex mutex_;  ///< Of the next two: the engine's turn and this thread meet here.
+  bool is_inbox_awaited_ = false;  ///< This thread looks at it next, and needs not be told.
   std::vector<Parcel> inbox_;
   std::vector<Parcel> taken_;
   bool is_ending_ = false;
@@ -144,7 +150,7 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
 
   // All but on_replies() on the session's thread.
   void start();
-  /// Engine's thread.
+  /// In the engine's turn, on any thread.
   void on_replies(std::vector<engine::SessionReply> replies) override;
   void take_replies(std::vector<engine::SessionReply> replies);
   /// Once after a batch of take_replies(): goes on reading, writes what there is.
@@ -168,6 +174,9 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   void flush();
   void send();
   void end_if_done();
+  void hang_up(End end);
+  void leave();
+  void drop_input();
   void submit(engine::RequestBatch batch);
   void start_chores();
   std::size_t unsent_bytes() const;
@@ -184,7 +193,8 @@ class Session final : public engine::Session, public std::enable_shared_from_thi
   std::uint32_t silent_seconds_ = 0;
   std::size_t counted_bytes_ = 0;  ///< Its part of the counter of all buffers.
   bool is_attached_ = false;
-  bool is_closed_ = false;
+  bool is_closed_ = false;            ///< It has parted from the engine …
+  std::uint32_t parted_seconds_ = 0;  ///< … and drops what the peer sends until that closes.
   bool is_draining_ = false;
   bool is_paused_ = false;  ///< Not read, until it has taken or been given what is outstanding.
   bool waits_readable_ = false;

@@ -56,9 +56,10 @@ Result<void> verify_segment(io::Directory& directory,
                    scanner.offset(),
                    "no intact frame with sequence " + std::to_string(scanner.next_sequence()));
   }
-  on_verified(end - reported);
   (*file)->forget_front(
       extent.bytes);  // Nobody asked for these bytes: leave the cache to those who do.
+  file->reset();      // Once it is dropped, its space is wanted.
+  on_verified(end - reported);
   return {};
 }
 

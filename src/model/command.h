@@ -31,7 +31,7 @@ struct Publish {
   Push job;                                          ///< Without a queue.
   const std::vector<ByteView>* more_keys = nullptr;  ///< As if published with these too.
   /// What headers exchanges look at. Null: the job's headers.
-  const std::vector<HeaderView>* headers = nullptr;
+  const HeaderList* headers = nullptr;
 };
 
 /// How long a job that a pull hands out is the puller's. Stored nowhere: numbers are free.
@@ -51,10 +51,10 @@ struct Pull {
   /// Anything but a lease wants queues that there are (`no_queue`); otherwise they are made.
   Duty duty = Duty::lease;
   std::int32_t rank = 0;  ///< Of those that wait, the greater is served first.
-  /// It goes on waiting, and answers again, until `count` jobs are handed out, or pull_stays_bytes
-  /// of records: then Delivered::unused says what is left of its count. Another one with its ticket
-  /// only adds to that, and to the bytes.
-  bool stays = false;
+  /// Not 0: it stays. It goes on waiting, and answers again, until `count` jobs are handed out, or
+  /// so many bytes of records: then Delivered::unused says what is left of its count. Another one
+  /// with its ticket only adds to that, and sets the bytes anew.
+  std::uint64_t stay_bytes = 0;
 };
 
 struct Ack {
@@ -142,6 +142,7 @@ struct PauseQueue {
 
 struct GetQueue {
   ByteView queue;
+  bool is_use = false;  ///< For the queue's expiry; else somebody only looks.
 };
 
 struct ListQueues {};

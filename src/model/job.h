@@ -15,6 +15,8 @@
 #include "base/strong.h"
 #include "base/time.h"
 
+#include <boost/container/small_vector.hpp>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -101,6 +103,8 @@ enum class OnConflict : std::uint8_t {
 };
 
 using HeaderView = std::pair<ByteView, ByteView>;
+/// As many as a message of AMQP usually has are in place.
+using HeaderList = boost::container::small_vector<HeaderView, 3>;
 
 struct Dependency {
   JobId id;
@@ -122,7 +126,7 @@ struct PushOptions {
   std::optional<Duration> unique_window;
   OnConflict on_conflict = OnConflict::existing;
   std::vector<Dependency> after;
-  std::vector<HeaderView> headers;
+  HeaderList headers;
   bool is_transient = false;  ///< Need not survive a restart: answered before it is durable.
 };
 

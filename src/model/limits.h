@@ -59,8 +59,6 @@ inline constexpr std::uint32_t attempts_unlimited = 0xFFFF'FFFF;  ///< Of QueueP
 inline constexpr std::size_t queue_arguments_bytes_max = 16u << 10;  ///< QueuePolicy::arguments.
 /// Queues that one job has died in, as it remembers them; the oldest are forgotten.
 inline constexpr std::size_t deaths_max = 32;
-/// A pull that stays waits no longer once so many bytes of records were handed out for it.
-inline constexpr std::uint64_t pull_stays_bytes = 1u << 20;
 inline constexpr Duration lease_max = std::chrono::hours(24);
 /// What a lease has left at least after a restart of the server.
 inline constexpr Duration lease_grace = std::chrono::seconds(10);

@@ -20,8 +20,8 @@
 namespace sluice::server {
 
 struct WiringEvents {
-  std::function<void(const Error&)> on_failure;      ///< The disk failed. Engine's thread, once.
-  journal::OnProgress on_progress;                   ///< Recovery goes on. The caller's thread.
+  std::function<void(const Error&)> on_failure;  ///< The disk failed. In the engine's turn, once.
+  journal::OnProgress on_progress;               ///< Recovery goes on. The caller's thread.
   std::function<void(const std::string&)> on_event;  ///< key=value text to be logged. Any thread.
 };
 

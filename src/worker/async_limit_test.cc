@@ -246,6 +246,8 @@ TEST(Offload, PassesExceptionsOn) {
 TEST(Offload, CancelStopsWhatRunsAndDropsWhatDoesNot) {
   asio::thread_pool pool(1);
   std::latch running(1);
+  std::atomic<bool> is_stopped{false};
+  std::atomic<bool> is_dropped{false};
   std::atomic<int> calls{0};
   run_group([&](TaskGroup& group) -> Awaitable<void> {
     group.spawn([&]() -> Awaitable<void> {
@@ -254,13 +256,26 @@ TEST(Offload, CancelStopsWhatRunsAndDropsWhatDoesNot) {
         running.count_down();
         while (!stop.stop_requested())
           std::this_thread::yield();
+        is_stopped = true;
+        // Keeps the only thread until the other is cancelled, too: one is cancelled after the
+        // other.
+        while (!is_dropped)
+          std::this_thread::yield();
       });
     });
-    group.spawn([&]() -> Awaitable<void> { co_await offload(pool, [&] { ++calls; }); });
+    group.spawn([&]() -> Awaitable<void> {
+      try {
+        co_await offload(pool, [&] { ++calls; });
+      } catch (...) {
+        is_dropped = is_cancelled(std::current_exception());
+      }
+    });
     running.wait();
     group.cancel();
     co_return;
   });
+  EXPECT_TRUE(is_stopped);
+  EXPECT_TRUE(is_dropped);
   EXPECT_EQ(calls, 1);
 }
 

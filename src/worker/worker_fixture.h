@@ -105,7 +105,8 @@ class WorkerTest : public testing::Test {
     return *job;
   }
 
-  /// Polls the server until the job is in this state.
+  /// Polls the server until the job is in this state. A job that a worker has released may be given
+  /// to the last pull of the same worker, and back as the server sees that its connection is gone.
   bool reaches(JobId id, JobState state) {
     for (int i = 0; i < 6000; ++i) {
       const Result<JobInfo> job = client.job(id);

@@ -47,9 +47,8 @@ TEST_F(WorkerTest, DrainReleasesWhatDoesNotEndInItsGrace) {
   while (!is_running)
     std::this_thread::yield();
   run.stop();
-  const JobInfo job = *client.job(id);
-  EXPECT_EQ(job.state, JobState::ready);
-  EXPECT_EQ(job.attempt, 0u);
+  EXPECT_TRUE(reaches(id, JobState::ready));
+  EXPECT_EQ(client.job(id)->attempt, 0u);
   EXPECT_EQ(worker.counters().released, 1u);
 }
 
@@ -89,7 +88,7 @@ TEST_F(WorkerTest, ASecondStopEndsTheGrace) {
   worker.stop();
   events.wait_for("drain_started");
   run.stop();
-  EXPECT_EQ(client.job(id)->state, JobState::ready);
+  EXPECT_TRUE(reaches(id, JobState::ready));
 }
 
 TEST_F(WorkerTest, ASignalDrains) {

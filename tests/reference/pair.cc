@@ -215,10 +215,11 @@ void Pair::pull(const std::string& queue, Choices& choices) {
   if (may(Feature::duty)) {
     pull.duty = static_cast<model::Duty>(choices.pick(3));
     pull.rank = static_cast<std::int32_t>(choices.pick(3)) - 1;
-    pull.stays = choices.one_in(2);
+    if (choices.one_in(2)) pull.stay_bytes = 1u << 20;
     // Adds to the last one that went on waiting, if it still does.
-    if (pull.stays && staying_.value != 0 && choices.one_in(2)) return apply(pull, staying_);
-    if (pull.stays) staying_ = model::Ticket(tickets_ + 1);
+    if (pull.stay_bytes > 0 && staying_.value != 0 && choices.one_in(2))
+      return apply(pull, staying_);
+    if (pull.stay_bytes > 0) staying_ = model::Ticket(tickets_ + 1);
   }
   apply(pull);
 }

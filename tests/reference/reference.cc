@@ -239,7 +239,7 @@ Job Reference::new_job(const model::Push& push,
 void Reference::handle(const model::Pull& pull) {
   const auto known = std::find_if(
       pulls_.begin(), pulls_.end(), [&](const Pull& other) { return other.ticket == ticket_; });
-  if (pull.stays && known != pulls_.end()) {
+  if (pull.stay_bytes > 0 && known != pulls_.end()) {
     known->count += pull.count;
     return;
   }
@@ -256,7 +256,7 @@ void Reference::handle(const model::Pull& pull) {
               never,
               pull.duty,
               pull.rank,
-              pull.stays};
+              pull.stay_bytes > 0};
   for (const ByteView name : *pull.queues) {
     touch(queue_of(name));
     wanted.queues.emplace_back(name);
@@ -267,7 +267,7 @@ void Reference::handle(const model::Pull& pull) {
   if (pull.wait < duration_max) wanted.deadline = now_.time + pull.wait;
   const std::uint32_t got = is_late ? 0 : deliver(wanted, wanted.count);
   wanted.count -= got;
-  if (got > 0 && (!pull.stays || wanted.count == 0)) return;
+  if (got > 0 && (pull.stay_bytes == 0 || wanted.count == 0)) return;
   if (got == 0 && !is_late && pull.wait.count() <= 0) return reply(model::Nothing{});
   wait_in_line(wanted);
 }

@@ -132,8 +132,8 @@ class Reference {
   std::optional<ErrorCode> refusal(const model::Binding& binding) const;
   model::ExchangeInfo info(const Exchange& exchange) const;
   void reach(const Exchange& exchange,
-             ByteView key,
-             const std::vector<model::HeaderView>& headers,
+             const std::vector<std::string>& keys,
+             const model::HeaderList& headers,
              std::set<std::string>& exchanges,
              std::set<std::string>& queues) const;
 
@@ -189,7 +189,7 @@ class Reference {
   model::JobId add(const model::Push& push, Queue& queue);
   std::set<std::string> queues_for(const std::string& exchange,
                                    const std::vector<std::string>& keys,
-                                   const std::vector<model::HeaderView>& headers) const;
+                                   const model::HeaderList& headers) const;
   void touch(Queue& queue);
   bool end_unused_queue();
   void leave_line(const std::function<bool(const Pull&)>& leaves);

@@ -34,7 +34,7 @@ bool fits(const std::vector<std::string>& pattern,
   return fits(pattern, p + 1, key, k + 1);
 }
 
-bool has_headers(const Route& route, const std::vector<model::HeaderView>& headers) {
+bool has_headers(const Route& route, const model::HeaderList& headers) {
   std::size_t found = 0;
   for (const auto& [name, value] : route.headers) {
     const bool is_there = std::any_of(headers.begin(), headers.end(), [&](const auto& header) {
@@ -48,7 +48,7 @@ bool has_headers(const Route& route, const std::vector<model::HeaderView>& heade
 bool wants(model::ExchangeKind kind,
            const Route& route,
            ByteView key,
-           const std::vector<model::HeaderView>& headers) {
+           const model::HeaderList& headers) {
   switch (kind) {
     case model::ExchangeKind::direct:
       return route.key == key;
@@ -193,45 +193,49 @@ void Reference::change(const model::ListExchanges&) {
 
 /// Where a message goes from here on.
 void Reference::reach(const Exchange& exchange,
-                      ByteView key,
-                      const std::vector<model::HeaderView>& headers,
+                      const std::vector<std::string>& keys,
+                      const model::HeaderList& headers,
                       std::set<std::string>& exchanges,
                       std::set<std::string>& queues) const {
   if (!exchanges.insert(exchange.name).second) return;
   bool is_wanted = false;
   for (const Route& route : routes_) {
-    const bool is_from_here = route.exchange == exchange.name;
-    if (!is_from_here || !wants(exchange.as.kind, route, key, headers)) continue;
+    const auto is_wanted_for = [&](const std::string& key) {
+      return wants(exchange.as.kind, route, key, headers);
+    };
+    if (route.exchange != exchange.name || std::none_of(keys.begin(), keys.end(), is_wanted_for)) {
+      continue;
+    }
     is_wanted = true;
     if (route.is_to_exchange) {
-      reach(*find_exchange(route.destination), key, headers, exchanges, queues);
+      reach(*find_exchange(route.destination), keys, headers, exchanges, queues);
     } else {
       queues.insert(route.destination);
     }
   }
   const Exchange* alternate = is_wanted ? nullptr : find_exchange(exchange.as.alternate);
-  if (alternate != nullptr) reach(*alternate, key, headers, exchanges, queues);
+  if (alternate != nullptr) reach(*alternate, keys, headers, exchanges, queues);
 }
 
 /// Of an exchange that there is, or of the default exchange.
 std::set<std::string> Reference::queues_for(const std::string& exchange,
                                             const std::vector<std::string>& keys,
-                                            const std::vector<model::HeaderView>& headers) const {
+                                            const model::HeaderList& headers) const {
   std::set<std::string> queues;
   const Exchange* const known = find_exchange(exchange);
-  for (const std::string& key : keys) {
+  if (known != nullptr) {
     std::set<std::string> visited;
-    if (known != nullptr) {
-      reach(*known, key, headers, visited, queues);
-    } else if (const_cast<Reference*>(this)->find_queue(key) != nullptr) {
-      queues.insert(key);
-    }
+    reach(*known, keys, headers, visited, queues);
+    return queues;
+  }
+  for (const std::string& key : keys) {
+    if (const_cast<Reference*>(this)->find_queue(key) != nullptr) queues.insert(key);
   }
   return queues;
 }
 
 void Reference::handle(const model::Publish& publish) {
-  static const std::vector<model::HeaderView> none;
+  static const model::HeaderList none;
   const auto& headers = publish.job.options == nullptr ? none : publish.job.options->headers;
   std::vector<std::string> keys{std::string(publish.key)};
   if (publish.more_keys != nullptr) {

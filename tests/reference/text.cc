@@ -103,7 +103,7 @@ std::string line(const model::Pull& pull) {
   line.add("count", std::uint64_t{pull.count}).add("wait", pull.wait).add("lease", pull.lease);
   if (pull.duty != model::Duty::lease) line.add("duty", static_cast<std::uint64_t>(pull.duty));
   if (pull.rank != 0) line.add("rank", static_cast<std::uint64_t>(pull.rank + 10));
-  return line.add("worker", pull.worker).line() + (pull.stays ? " stays" : "");
+  return line.add("worker", pull.worker).line() + (pull.stay_bytes > 0 ? " stays" : "");
 }
 
 std::string line(const model::Ack& ack) {

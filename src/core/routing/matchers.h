@@ -16,10 +16,10 @@
 
 namespace sluice::core {
 
-/// What of a message decides where it goes.
+/// What of a message decides where it goes: one of its keys, and its headers.
 struct Address {
   ByteView key;
-  const std::vector<model::HeaderView>* headers = nullptr;  ///< Null: none.
+  const model::HeaderList* headers = nullptr;  ///< Null: none.
 };
 
 class DirectMatcher {

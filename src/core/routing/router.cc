@@ -167,7 +167,9 @@ Router::Node* Router::abandoned() {
 
 // -- Routing. ------------------------------------------------------------------------------------
 
-const std::vector<QueueIndex>& Router::route(Node& start, const Address& address, Budget& budget) {
+const std::vector<QueueIndex>& Router::route(Node& start,
+                                             std::span<const Address> addresses,
+                                             Budget& budget) {
   ++stamp_;
   queues_.clear();
   to_visit_.clear();
@@ -175,7 +177,8 @@ const std::vector<QueueIndex>& Router::route(Node& start, const Address& address
   for (std::size_t next = 0; next < to_visit_.size(); ++next) {
     Node& node = *nodes_[to_visit_[next]];
     matched_.clear();
-    std::visit([&](auto& matcher) { matcher.match(address, budget, matched_); }, node.matcher);
+    for (const Address& address : addresses)
+      std::visit([&](auto& matcher) { matcher.match(address, budget, matched_); }, node.matcher);
     for (const Destination to : matched_) {
       if (to.is_exchange) {
         visit(*nodes_[to.index]);

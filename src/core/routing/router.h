@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,9 +62,12 @@ class Router {
   Node* abandoned();
 
   /// The queues that get a message published to this exchange, each once. Valid until the next
-  /// call, and not all of them when the budget is exhausted. Alternate exchanges and cycles of
-  /// exchanges are followed.
-  const std::vector<QueueIndex>& route(Node& start, const Address& address, Budget& budget);
+  /// call, and not all of them when the budget is exhausted. Each exchange on the way looks at
+  /// every address that the message has. Alternate exchanges, of what no address finds a way from,
+  /// and cycles of exchanges are followed.
+  const std::vector<QueueIndex>& route(Node& start,
+                                       std::span<const Address> addresses,
+                                       Budget& budget);
 
   // Restoring: facts in any order; finish_restore() builds what makes matching fast.
   void restore_exchange(ExchangeIndex index, ByteView name, model::Exchange exchange, Position at);

@@ -23,7 +23,8 @@ class RouterTest : public testing::Test {
 
   std::vector<QueueIndex> route(ByteView key, std::size_t steps = 100) {
     Budget budget(steps);
-    return router_.route(topic(), {key, nullptr}, budget);
+    const Address address{key, nullptr};
+    return router_.route(topic(), {&address, 1}, budget);
   }
 
   Router router_;

@@ -36,12 +36,12 @@ void Connection::settle(Channel& channel, std::uint64_t tag, bool multiple, Use 
 
 /// Room for another one.
 void Connection::settled(Channel& channel, const Unacked& message) {
-  if (!message.consumer) return;
-  Consumer* consumer = find_consumer(*message.consumer);
+  if (!message.is_counted) return;
   if (channel.unsettled > 0) --channel.unsettled;
   if (channel.total_prefetch != 0) {
     hungry_.insert(hungry_.end(), channel.consumers.begin(), channel.consumers.end());
   }
+  Consumer* consumer = message.consumer ? find_consumer(*message.consumer) : nullptr;
   if (consumer == nullptr || consumer->unsettled == 0) return;
   --consumer->unsettled;
   if (channel.total_prefetch == 0) hungry_.push_back(consumer->slot);

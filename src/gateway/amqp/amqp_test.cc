@@ -305,6 +305,29 @@ TEST(AmqpGateway, SaysGoodbyeWhenTheServerStops) {
   stopper.join();
 }
 
+TEST(AmqpGateway, AChannelMayEndWhileAMessageIsHalfReceived) {
+  Server server;
+  TestClient client(server.port());
+  client.open();
+  Buffer bytes;
+  for (const ByteView exchange : {"missing", ""}) {
+    append_method(bytes, 1, BasicPublish{.exchange = {exchange}, .routing_key = {"mail"}});
+    append_content(bytes, 1, {.properties = ByteView("\0\0", 2), .body = "hello"}, frame_max_min);
+  }
+  const ByteView body_frame = bytes.view().substr(bytes.size() - frame_overhead_bytes - 5);
+  client.send(bytes.view().substr(0, bytes.size() - body_frame.size()));
+  EXPECT_EQ(client.expect<ChannelClose>().arguments().number<std::uint16_t>(), 404);
+  client.send(body_frame);  // Of a message that is no longer wanted.
+  client.ask<ChannelOpenOk>(2, ChannelOpen{});
+  client.send_method(1, ChannelCloseOk{});
+  client.ask<ChannelOpenOk>(1, ChannelOpen{});
+  client.declare("mail");
+  client.publish("mail", "again");
+  const std::optional<Message> message = client.get("mail");
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->body, "again");
+}
+
 TEST(AmqpGateway, CutsOffBrokenFramesWithAReason) {
   Server server;
   TestClient client(server.port());

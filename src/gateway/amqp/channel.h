@@ -17,9 +17,10 @@ struct Unacked {
   std::uint64_t tag = 0;
   model::JobId job;
   model::LeaseToken token;
-  std::optional<std::uint16_t> consumer;  ///< Its slot; none: Basic.Get.
+  std::optional<std::uint16_t> consumer;  ///< Its slot; none: Basic.Get, or it was cancelled.
   bool is_settled = false;                ///< Answered out of order; goes when it is the first.
   std::uint32_t since = 0;                ///< Seconds of the connection's life.
+  bool is_counted = false;                ///< In unsettled: a consumer's, even of one that left.
 };
 
 /// What is known of a publish that is to be confirmed.
@@ -60,10 +61,10 @@ struct Channel {
   // Consuming.
   std::uint64_t next_tag = 1;
   std::deque<Unacked> unacked;
-  std::uint32_t unsettled = 0;       ///< Of consumers, for the channel's own limit.
-  std::uint16_t prefetch = 0;        ///< Of consumers to come; 0: no limit.
-  std::uint16_t total_prefetch = 0;  ///< Of all of them together.
-  std::vector<std::uint16_t> consumers;
+  std::uint32_t unsettled = 0;           ///< Of consumers, for the channel's own limit.
+  std::uint16_t prefetch = 0;            ///< Of consumers to come; 0: no limit.
+  std::uint16_t total_prefetch = 0;      ///< Of all of them together.
+  std::vector<std::uint16_t> consumers;  ///< Under a total_prefetch, who had the last comes last.
 };
 
 struct Consumer {

@@ -1,16 +1,15 @@
 // Connection: an AMQP 0-9-1 client's connection as a Dialog: frames in, commands for the engine
 // out; answers in, frames out.
 //
-//   frames.cc       bytes → frames → methods and contents; problems → Channel.Close,
-//   Connection.Close handshake.cc    Connection.Start … OpenOk, heartbeats, the end exchanges.cc
-//   declare, delete, bind of exchanges queues.cc       declare, delete, bind, purge of queues
+//   frames.cc       bytes to frames to methods and contents; problems to Close
+//   handshake.cc    Connection.Start to OpenOk, heartbeats, the end
+//   exchanges.cc, queues.cc
 //   publish.cc      publish, confirm, return, tx
 //   consume.cc      consume, cancel, get, deliver, qos
 //   acks.cc         ack, nack, reject, recover
 //
-// A method that is answered stalls the connection until its answer is there, so that nothing
-// overtakes it; clients wait for it anyway. Publishes and acks stall nothing. A consumer is one
-// Pull that waits, for as many jobs as the client may have.
+// A method that is answered stalls the connection until then: nothing overtakes it. Publishes and
+// acks stall nothing. A consumer is one Pull that waits, for as many jobs as the client may have.
 #pragma once
 
 #include "engine/port.h"
@@ -59,7 +58,7 @@ class Connection final : public gateway::Dialog {
   std::size_t buffered_bytes() const override;
   std::size_t outstanding() const override;
 
-  bool is_over() const override { return stage_ == Stage::over; }
+  gateway::End end() const override;
 
   bool has_only_waits() const override { return publishes_.empty() && then_ == nullptr; }
 
@@ -77,7 +76,7 @@ class Connection final : public gateway::Dialog {
   bool tick() override;
 
  private:
-  enum class Stage : std::uint8_t { start, tune, open, running, closing, over };
+  enum class Stage : std::uint8_t { start, tune, open, running, closing, left, over, cut_off };
 
   /// A publish that the engine has not answered yet.
   struct Publish {
@@ -95,6 +94,7 @@ class Connection final : public gateway::Dialog {
   engine::RequestBatch collect();
   std::size_t parse();
   bool may_parse() const;
+  bool must_wait(const Frame& frame) const;
   void take_frame(const Frame& frame);
   void take_on_channel(Channel& channel, const Frame& frame);
   void take_channel_open(const Frame& frame);
@@ -128,7 +128,6 @@ class Connection final : public gateway::Dialog {
   bool has_room() const;
   void block();
   void unblock();
-
   void on(Channel& channel, const ChannelClose& close);
   void on(Channel& channel, const ChannelFlow& flow);
   void on(Channel& channel, const AccessRequest& request);
@@ -233,6 +232,7 @@ class Connection final : public gateway::Dialog {
   bool can_be_blocked_ = false;  ///< The client's capabilities.
   bool can_be_cancelled_ = false;
   bool is_blocked_ = false;
+  bool is_held_ = false;        ///< The next frame waits for the answers to all publishes.
   engine::RequestBatch batch_;  ///< What the engine is to do next.
   Then then_;                   ///< What stalls the connection.
   std::uint32_t incarnations_ = 0;

@@ -12,8 +12,13 @@ namespace {
 
 /// What one pull asks for at most.
 constexpr std::uint32_t pull_jobs_max = 500;
+constexpr std::uint64_t pull_bytes_max = 1u << 20;
+/// … and what those of all consumers of a connection ask for together.
+constexpr std::uint64_t pulls_bytes_max = 32u << 20;
 /// A client that has more than this to fetch is given nothing more until it has fetched it.
 constexpr std::size_t unsent_bytes_high = 1u << 20;
+/// Beyond this, what was asked for before comes in vain.
+constexpr std::size_t unsent_bytes_max = 8u << 20;
 constexpr std::size_t consumers_max = 65'535;
 
 /// Of a queue's message count after one was taken.
@@ -33,6 +38,12 @@ std::int32_t rank_of(const BasicConsume& consume) {
                                std::numeric_limits<std::int32_t>::max()));
 }
 
+/// The channel's next message is another consumer's, if one can have it.
+void pass_turn(Channel& channel, const Consumer& consumer) {
+  const auto at = std::find(channel.consumers.begin(), channel.consumers.end(), consumer.slot);
+  if (at != channel.consumers.end()) std::rotate(at, at + 1, channel.consumers.end());
+}
+
 }  // namespace
 
 void Connection::on(Channel& channel, const BasicQos& qos) {
@@ -44,6 +55,7 @@ void Connection::on(Channel& channel, const BasicQos& qos) {
     channel.total_prefetch = qos.prefetch_count;
     // What they wait for may be more, or less, than they may have now.
     for (const std::uint16_t slot : channel.consumers) {
+      if (consumers_[slot]->is_no_ack) continue;
       stop_pull(*consumers_[slot]);
       hungry_.push_back(slot);
     }
@@ -68,6 +80,13 @@ void Connection::on(Channel& channel, const BasicConsume& consume) {
   if (is_taken) {
     return fail_connection(ReplyCode::not_allowed,
                            fmt::format("attempt to reuse consumer tag '{}'", tag));
+  }
+  const std::optional<Value> priority = consume.arguments.find("x-priority");
+  if (priority && !priority->integer()) {
+    return fail(
+        channel,
+        ReplyCode::precondition_failed,
+        fmt::format("invalid arg 'x-priority' for consumer '{}': expected an integer", tag));
   }
   if (consume.queue.bytes == direct_reply_to) return consume_replies(channel, consume);
   const Allowed<std::string> name = named_queue(channel, consume.queue.bytes);
@@ -155,15 +174,42 @@ void Connection::consume_replies(Channel& channel, const BasicConsume& consume) 
 }
 
 void Connection::on(Channel& channel, const BasicCancel& cancel) {
-  for (const std::uint16_t slot : channel.consumers) {
-    if (consumers_[slot]->tag != cancel.consumer_tag.bytes) continue;
-    if (consumers_[slot]->queue == channel.reply_queue) {
-      delete_own_queue(std::exchange(channel.reply_queue, {}));
-    }
-    remove_consumer(slot);
-    break;
+  const auto has_tag = [&](auto slot) {
+    return consumers_[slot]->tag == cancel.consumer_tag.bytes;
+  };
+  const auto found = std::find_if(channel.consumers.begin(), channel.consumers.end(), has_tag);
+  if (found == channel.consumers.end() || !consumers_[*found]->is_no_ack) {
+    if (found != channel.consumers.end()) remove_consumer(*found);
+    if (!cancel.no_wait) send(channel, BasicCancelOk{cancel.consumer_tag});
+    return;
   }
-  if (!cancel.no_wait) send(channel, BasicCancelOk{cancel.consumer_tag});
+  // It gets all that was published before. What is given to it without an ack is in no queue any
+  // more, so that it also gets what is on its way after the engine was told. An answer about the
+  // queue comes behind what was handed out of it.
+  const std::uint16_t slot = *found;
+  ask(channel,
+      model::GetQueue{keep(consumers_[slot]->queue)},
+      [this,
+       slot,
+       queue = consumers_[slot]->queue,
+       tag = consumers_[slot]->tag,
+       no_wait = cancel.no_wait](Channel& same, const model::Answer&) {
+        Consumer* consumer = find_consumer(slot);  // Null: its queue was deleted.
+        if (consumer != nullptr) {
+          stop_pull(*consumer);
+          consumer->is_active = false;
+        }
+        ask(same,
+            model::GetQueue{keep(queue)},
+            [this, slot, tag, no_wait](Channel& channel_then, const model::Answer&) {
+              const Consumer* left = find_consumer(slot);
+              if (left != nullptr && left->queue == channel_then.reply_queue) {
+                delete_own_queue(std::exchange(channel_then.reply_queue, {}));
+              }
+              if (left != nullptr) remove_consumer(slot);
+              if (!no_wait) send(channel_then, BasicCancelOk{{tag}});
+            });
+      });
 }
 
 void Connection::remove_consumer(std::uint16_t slot) {
@@ -228,16 +274,19 @@ void Connection::pull(Consumer& consumer) {
   command.worker = keep(user_);
   command.duty = consumer.is_no_ack ? model::Duty::none : model::Duty::connection;
   command.rank = consumer.rank;
-  command.stays = true;
+  command.stay_bytes =
+      std::clamp<std::uint64_t>(pulls_bytes_max / consumers_.size(), 1, pull_bytes_max);
   consumer.granted = free;
   batch_.requests.push_back({pull_sequence(consumer.slot, consumer.generation), command});
 }
 
-/// An answer that is on its way already finds another generation and is taken back.
+/// An answer that is on its way already finds another generation and is taken back; but what needs
+/// no ack is in no queue any more, and is delivered.
 void Connection::stop_pull(Consumer& consumer) {
   if (std::exchange(consumer.granted, 0) == 0) return;
   const model::Ticket ticket(pull_sequence(consumer.slot, consumer.generation));
   tell(model::Abandon{ticket, ticket});
+  if (consumer.is_no_ack) return;
   consumer.generation =
       static_cast<std::uint16_t>((consumer.generation + 1) & pull_generation_mask);
 }
@@ -251,6 +300,12 @@ void Connection::answer_pull(engine::Sequence sequence, model::Answer& answer) {
   if (const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&answer)) {
     const auto count = static_cast<std::uint32_t>((*delivered)->jobs.size());
     consumer->granted -= std::min(consumer->granted, count + (*delivered)->unused);
+    const bool is_slow = output_.size() > unsent_bytes_max;
+    if (is_slow) stop_pull(*consumer);
+    if (is_slow && !consumer->is_no_ack) {
+      take_back(answer);
+      return hungry_.push_back(consumer->slot);
+    }
     for (const model::Delivery& job : (*delivered)->jobs)
       deliver(*consumer, job);
   }
@@ -275,9 +330,10 @@ void Connection::deliver(Consumer& consumer, const model::Delivery& job) {
       stop_pull(consumer);
       return tell(model::Release{job.id, job.token, Duration(0)});
     }
-    channel.unacked.push_back({tag, job.id, job.token, consumer.slot, false, ticks_});
+    channel.unacked.push_back({tag, job.id, job.token, consumer.slot, false, ticks_, true});
     ++channel.unsettled;
     ++consumer.unsettled;
+    if (channel.total_prefetch != 0) pass_turn(channel, consumer);
   }
   ++channel.next_tag;
   const Outgoing message = outgoing(job, vhost_, scratch_);

@@ -10,9 +10,12 @@
 namespace sluice::amqp {
 
 /// `properties` (raw) with the deaths in its headers and without its expiration, which the first
-/// death shows as original-expiration. `deaths` is not empty.
+/// death shows as original-expiration. What an x-death says that the message was published with
+/// counts, too. `deaths` is not empty. `keeps_copies`: it was not given another key as a dead
+/// letter, which takes its CC away.
 void append_dead_properties(Buffer& out,
                             ByteView properties,
-                            const std::vector<model::Death>& deaths);
+                            const std::vector<model::Death>& deaths,
+                            bool keeps_copies);
 
 }  // namespace sluice::amqp

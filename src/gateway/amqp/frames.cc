@@ -33,15 +33,43 @@ std::size_t Connection::buffered_bytes() const {
 }
 
 std::size_t Connection::outstanding() const {
-  if (stage_ == Stage::over) return publishes_.size() + (then_ == nullptr ? 0 : 1);
+  if (is_over()) return publishes_.size() + (then_ == nullptr ? 0 : 1);
   if (!may_parse() && input_.size() > stalled_bytes_max) return SIZE_MAX / 2;
   // An open connection waits for whatever comes.
   return publishes_.size() + (then_ == nullptr ? 0 : 1) + (stage_ >= Stage::running ? 1 : 0);
 }
 
+gateway::End Connection::end() const {
+  switch (stage_) {
+    case Stage::start:
+    case Stage::tune:
+    case Stage::open:
+    case Stage::running:
+    case Stage::closing:
+      return gateway::End::none;
+    case Stage::left:
+      return gateway::End::by_client;
+    case Stage::over:
+      return gateway::End::agreed;
+    case Stage::cut_off:
+      return gateway::End::cut_off;
+  }
+  return gateway::End::agreed;
+}
+
 bool Connection::may_parse() const {
-  return stage_ != Stage::over && then_ == nullptr && !is_blocked_ &&
-         publishes_.size() < options_.outstanding_max;
+  return !is_over() && then_ == nullptr && !is_blocked_ &&
+         publishes_.size() < options_.outstanding_max && !(is_held_ && !publishes_.empty());
+}
+
+/// Whether what was published before it may have to say something first: that there is no such
+/// exchange, that a message comes back. What the engine answers is said in order anyway.
+bool Connection::must_wait(const Frame& frame) const {
+  if (frame.type != FrameType::method || publishes_.empty()) return false;
+  const MethodId id = method_id(frame.payload);
+  return id == ConnectionClose::id || id == ChannelClose::id || id == ChannelFlow::id ||
+         id == BasicQos::id || id == BasicCancel::id || id == BasicRecover::id ||
+         id == ConfirmSelect::id || id == TxSelect::id || id == TxRollback::id;
 }
 
 engine::RequestBatch Connection::collect() {
@@ -65,6 +93,8 @@ std::size_t Connection::parse() {
   std::size_t done = 0;
   while (may_parse()) {
     const Outcome outcome = parser_.next(input_.view().substr(done));
+    is_held_ = outcome == Outcome::frame && must_wait(parser_.frame());
+    if (is_held_) return done;  // It is parsed again.
     done += parser_.consumed();
     switch (outcome) {
       case Outcome::incomplete:
@@ -78,13 +108,13 @@ std::size_t Connection::parse() {
         break;
       case Outcome::wrong_protocol:
         output_.append(protocol_header);
-        stage_ = Stage::over;
+        stage_ = Stage::cut_off;
         return done;
       case Outcome::broken:
         current_ = {};
         fail_connection(parser_.problem().code, parser_.problem().sentence);
         // Nothing behind it makes sense, not even Close-Ok.
-        stage_ = Stage::over;
+        stage_ = Stage::cut_off;
         return done;
     }
   }
@@ -262,7 +292,7 @@ void Connection::fail(Channel& channel, ReplyCode code, std::string sentence) {
 }
 
 void Connection::fail_connection(ReplyCode code, ByteView sentence) {
-  if (stage_ == Stage::closing || stage_ == Stage::over) return;
+  if (stage_ >= Stage::closing) return;
   const std::string text = reply_text(code, vhost_.told(std::string(sentence)));
   append_method(
       output_,
@@ -270,7 +300,7 @@ void Connection::fail_connection(ReplyCode code, ByteView sentence) {
       ConnectionClose{
           static_cast<std::uint16_t>(code), {text}, current_.class_id, current_.method_id});
   // A client that has not opened the connection may not understand more (RabbitMQ hangs up, too).
-  stage_ = stage_ == Stage::running ? Stage::closing : Stage::over;
+  stage_ = stage_ == Stage::running ? Stage::closing : Stage::cut_off;
   ticks_ = 0;
 }
 

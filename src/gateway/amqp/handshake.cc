@@ -91,7 +91,7 @@ void Connection::take_connection_method(const ClientMethod& method) {
   }
   if (std::holds_alternative<ConnectionClose>(method)) {
     append_method(output_, 0, ConnectionCloseOk{});
-    stage_ = Stage::over;
+    stage_ = Stage::left;
     return;
   }
   if (stage_ == Stage::closing) return;
@@ -218,7 +218,8 @@ bool Connection::tick() {
   if (stage_ != Stage::running || heartbeat_ == 0) return true;
   // Twice as often as agreed on; a peer is dead after two intervals (AMQP 0-9-1 §4.2.7).
   if (ticks_ % std::max<std::uint32_t>(heartbeat_ / 2u, 1) == 0) append_heartbeat(output_);
-  return is_blocked_ || ++silent_seconds_ <= 2u * heartbeat_ + 1;
+  // What is not read cannot be heard.
+  return !may_parse() || ++silent_seconds_ <= 2u * heartbeat_;
 }
 
 bool Connection::has_room() const {

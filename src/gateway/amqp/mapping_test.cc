@@ -11,6 +11,7 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -363,7 +364,7 @@ TEST_F(Messages, ThatDiedSayWhereAndLoseTheirExpiration) {
       {"second", model::DeathReason::rejected, 2, {}, "x", {"k"}},
       {"first", model::DeathReason::expired, 1, {}, "", {"k"}}};
   Buffer out;
-  append_dead_properties(out, raw(properties), deaths);
+  append_dead_properties(out, raw(properties), deaths, true);
   const Parsed<Properties> found = decode_properties(out.view());
   ASSERT_TRUE(found);
   EXPECT_FALSE(found->expiration);
@@ -376,6 +377,34 @@ TEST_F(Messages, ThatDiedSayWhereAndLoseTheirExpiration) {
   EXPECT_EQ(newest.find("count")->integer(), 2);
   EXPECT_EQ(newest.find("queue")->text(), "second");
   EXPECT_FALSE(newest.find("original-expiration"));
+}
+
+TEST(DeadProperties, CountOnWhatTheMessageWasPublishedWith) {
+  constexpr std::int64_t greatest = std::numeric_limits<std::int64_t>::max();
+  const OwnTable headers([](TableWriter& table) {
+    table.name("x-death").open_array();
+    for (const std::int64_t count : {greatest, greatest, -greatest}) {
+      table.open_table();
+      table.name("queue").text("q");
+      table.name("reason").text("rejected");
+      table.name("count").integer(count);
+      table.close();
+    }
+    table.close();
+  });
+  Properties properties;
+  properties.headers = headers.table();
+  Buffer out;
+  append_dead_properties(
+      out, raw(properties), {{"q", model::DeathReason::rejected, 1, {}, "x", {"k"}}}, true);
+  const Parsed<Properties> found = decode_properties(out.view());
+  ASSERT_TRUE(found);
+  const std::optional<Array> list = found->headers->find("x-death")->array();
+  ASSERT_TRUE(list);
+  std::vector<std::int64_t> counts;
+  for (const Value& death : *list)
+    counts.push_back(death.table()->find("count")->integer().value_or(-1));
+  EXPECT_EQ(counts, std::vector<std::int64_t>{(std::int64_t{1} << 51) + 1});
 }
 
 TEST(Revocations, NameTheirTasks) {

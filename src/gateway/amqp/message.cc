@@ -39,7 +39,7 @@ class JobHeaders {
       : options_(options), command_(command), batch_(batch) {}
 
   Allowed<void> read(Table headers) {
-    std::vector<model::HeaderView>& matched = batch_.header_lists.emplace_front();
+    model::HeaderList& matched = batch_.header_lists.emplace_front();
     command_.headers = &matched;
     for (const auto& [name, value] : headers) {
       matched.emplace_back(name, match_value(value));
@@ -332,11 +332,13 @@ Outgoing outgoing(const model::Delivery& job, const Vhost& vhost, Buffer& scratc
   message.routing_key = vhost.outside(job.queue);
   message.content.body = job.payload;
   ByteView deaths;
+  bool has_copies = false;
   model::for_each_header(job.headers, [&](ByteView name, ByteView value) {
     if (!model::is_reserved_header(name)) return;
     if (name == model::properties_header) message.content.properties = value;
     if (name == model::exchange_header) message.exchange = vhost.outside(value);
     if (name == model::key_header) message.routing_key = value;
+    if (name == model::more_key_header) has_copies = true;
     if (name == model::deaths_header) deaths = value;
   });
   const bool is_foreign = message.content.properties.empty();
@@ -353,15 +355,15 @@ Outgoing outgoing(const model::Delivery& job, const Vhost& vhost, Buffer& scratc
       death.queue = vhost.outside(death.queue);
       death.exchange = vhost.outside(death.exchange);
     }
-    append_dead_properties(with_deaths, message.content.properties, died);
+    append_dead_properties(with_deaths, message.content.properties, died, has_copies);
     scratch = std::move(with_deaths);
     message.content.properties = scratch.view();
   }
   return message;
 }
 
-std::vector<model::HeaderView> headers_of(ByteView raw) {
-  std::vector<model::HeaderView> headers;
+model::HeaderList headers_of(ByteView raw) {
+  model::HeaderList headers;
   const Parsed<Properties> properties = decode_properties(raw);
   if (!properties || !properties->headers) return headers;
   for (const auto& [name, value] : *properties->headers)

@@ -58,6 +58,6 @@ Outgoing outgoing(const model::Delivery& job, const Vhost& vhost, Buffer& scratc
 ByteView match_value(const Value& value);
 
 /// All headers in raw properties, with their match values. Views `properties`.
-std::vector<model::HeaderView> headers_of(ByteView properties);
+model::HeaderList headers_of(ByteView properties);
 
 }  // namespace sluice::amqp

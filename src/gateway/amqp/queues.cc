@@ -60,7 +60,7 @@ void Connection::on(Channel& channel, const QueueDeclare& declare) {
                                         : named_queue(channel, wanted);
   if (!name) return fail(channel, name.error());
   ask(channel,
-      model::GetQueue{keep(*name)},
+      model::GetQueue{keep(*name), true},
       [this, name = *name, no_wait = declare.no_wait](Channel& same, model::Answer& answer) {
         const auto* queue = std::get_if<std::unique_ptr<model::QueueInfo>>(&answer);
         if (queue == nullptr) return fail(same, no_queue(name));
@@ -81,7 +81,7 @@ void Connection::declare_queue(Channel& channel,
   }
   const bool is_made_up = declare.queue.bytes.empty();
   ask(channel,
-      model::GetQueue{keep(name)},
+      model::GetQueue{keep(name), true},
       [this,
        name,
        asked = *asked,

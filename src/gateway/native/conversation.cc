@@ -50,7 +50,7 @@ engine::RequestBatch Conversation::consume() {
   engine::RequestBatch batch;
   std::size_t done = 0;
   bool has_more = !input_.empty();
-  while (has_more && !is_over_ && !is_full()) {
+  while (has_more && !is_over() && !is_full()) {
     const resp::Outcome outcome = parser_.next(input_.data() + done, input_.size() - done);
     done += parser_.consumed();
     switch (outcome) {
@@ -63,7 +63,7 @@ engine::RequestBatch Conversation::consume() {
         break;
       case resp::Outcome::broken:
         reply_error("ERR", "Protocol error: " + std::string(parser_.problem()));
-        is_over_ = true;
+        end_ = gateway::End::cut_off;
         break;
       case resp::Outcome::incomplete:
         has_more = false;
@@ -71,7 +71,7 @@ engine::RequestBatch Conversation::consume() {
     }
   }
   last_batch_ = batch.requests.size();
-  if (is_over_) done = input_.size();
+  if (is_over()) done = input_.size();
   hand_over_bytes(batch, done);
   return batch;
 }
@@ -222,7 +222,7 @@ void Conversation::abandon() {
     lose(held.answer);
   held_.clear();
   held_bytes_ = 0;
-  is_over_ = true;
+  end_ = gateway::End::agreed;
 }
 
 void Conversation::lose(const model::Answer& answer) {

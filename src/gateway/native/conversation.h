@@ -94,7 +94,7 @@ class Conversation final : public gateway::Dialog {
 
   /// The client said QUIT or lost the framing: nothing more is read. Close once all is answered
   /// and sent.
-  bool is_over() const override { return is_over_; }
+  gateway::End end() const override { return end_; }
 
   /// Whether everything that is still unanswered is a PULL or AWAIT that waits.
   bool has_only_waits() const override { return unanswered_ == waiting_.size(); }
@@ -181,7 +181,7 @@ class Conversation final : public gateway::Dialog {
   resp::Version asked_version_ = resp::Version::resp2;  ///< Of the next command's reply.
   resp::Version reply_version_ = resp::Version::resp2;  ///< Of the reply to next_reply_.
   std::string client_name_;
-  bool is_over_ = false;
+  gateway::End end_ = gateway::End::none;
   bool has_spoken_ = false;
 };
 

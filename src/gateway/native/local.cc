@@ -120,7 +120,7 @@ void Conversation::handle_local(Verb verb,
     case Verb::config:
       return config(arguments);
     case Verb::quit:
-      is_over_ = true;
+      end_ = gateway::End::agreed;
       return reply([](Writer& out) { out.simple("OK"); });
     case Verb::reset:
       asked_version_ = Version::resp2;
@@ -255,7 +255,7 @@ void Conversation::unknown(const Arguments& arguments) {
   // A web page can make a browser send lines of HTTP here; as in Redis, they end the connection
   // before a request's body can hold commands.
   if (is_word(arguments[0], "POST") || is_word(arguments[0], "HOST:")) {
-    is_over_ = true;
+    end_ = gateway::End::cut_off;
     return reply_error("ERR", "this is not an HTTP port; closing the connection");
   }
   std::string message =

@@ -94,6 +94,8 @@ void ContentAssembler::keep() {
 }
 
 void ContentAssembler::done() {
+  state_ = State::idle;
+  publish_ = {};
   content_ = {};
   is_kept_ = false;
   // Both are empty for a message that came in one piece.
@@ -103,7 +105,6 @@ void ContentAssembler::done() {
 
 Assembled ContentAssembler::refused(Problem problem) {
   problem_ = problem;
-  state_ = State::idle;
   done();
   return Assembled::refused;
 }

@@ -62,8 +62,8 @@ class ContentAssembler {
   /// After `refused`.
   const Problem& problem() const { return problem_; }
 
-  /// The message was used: gives its memory back. There may be thousands of channels, so an idle
-  /// one holds nothing.
+  /// The message was used, or is given up half received: idle again, with its memory given back.
+  /// There may be thousands of channels, so an idle one holds nothing.
   void done();
 
  private:

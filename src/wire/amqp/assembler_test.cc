@@ -112,6 +112,26 @@ TEST(ContentAssembler, WhatIsViewedIsKeptBeforeTheInputMoves) {
   EXPECT_EQ(assembler.content().body, "abcd");
 }
 
+TEST(ContentAssembler, AMessageMayBeGivenUpHalfReceived) {
+  ContentAssembler assembler = started();
+  const std::string payload = header_payload(4);
+  for (const bool has_header : {false, true}) {
+    if (has_header) {
+      EXPECT_EQ(assembler.next(header(payload)), Assembled::more);
+      EXPECT_EQ(assembler.next(body("ab")), Assembled::more);
+    }
+    assembler.keep();
+    assembler.done();
+    EXPECT_FALSE(assembler.is_busy());
+    assembler.keep();  // Views nothing of what was given up.
+    assembler.start({.exchange = {"next"}});
+  }
+  EXPECT_EQ(assembler.next(header(payload)), Assembled::more);
+  EXPECT_EQ(assembler.next(body("1234")), Assembled::content);
+  EXPECT_EQ(assembler.content().body, "1234");
+  EXPECT_EQ(assembler.publish().exchange.bytes, "next");
+}
+
 TEST(ContentAssembler, ABodyMayBeAsLargeAsTheLimit) {
   ContentAssembler assembler = started();
   EXPECT_EQ(assembler.next(header(header_payload(body_bytes_max))), Assembled::more);

@@ -1,0 +1,203 @@
+// Threads that serve clients take turns in the place of the engine's thread: what they may take,
+// where the answers come, and that nothing is lost or late between them and the engine.
+#include "engine/engine.h"
+#include "engine/test_session.h"
+#include "io/memory.h"
+#include "io/posix.h"
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::engine {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// Says on which thread each answer came.
+class ThreadSession final : public Session {
+ public:
+  void on_replies(std::vector<SessionReply> replies) override {
+    for (const SessionReply& reply : replies) {
+      if (std::holds_alternative<model::Pushed>(reply.answer)) ++pushed;
+      last_thread = std::this_thread::get_id();
+    }
+  }
+
+  /// Waits until so many pushes are answered, but not for ever.
+  void wait_for(std::uint64_t count) const {
+    for (int wait = 0; pushed < count && wait < 200'000; ++wait)
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+
+  std::atomic<std::uint64_t> pushed{0};
+  std::atomic<std::thread::id> last_thread{};
+};
+
+class HelpTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Result<std::unique_ptr<Engine>> opened = Engine::open(directory_, clock_, {});
+    ASSERT_TRUE(opened) << opened.error().message;
+    engine_ = std::move(*opened);
+  }
+
+  void TearDown() override { engine_->stop(); }
+
+  static RequestBatch pushes(std::size_t count) {
+    RequestBatch batch;
+    for (std::size_t index = 0; index < count; ++index) {
+      batch.requests.push_back({static_cast<Sequence>(index), push()});
+    }
+    return batch;
+  }
+
+  static model::Push push() { return model::Push{"mail", "type", "payload", nullptr}; }
+
+  /// Hands batches over until one is left for help(); how many it took.
+  std::uint64_t leave_one(SessionId session) {
+    for (std::uint64_t count = 1;; ++count) {
+      if (engine_->submit_quietly(session, pushes(1))) return count;
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+
+  io::MemoryDirectory directory_;
+  io::SystemClock clock_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(HelpTest, TheTurnIsTakenHereAndItsAnswersComeBeforeItReturns) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  const std::uint64_t syncs = engine_->counters().syncs_total.load();
+  const std::uint64_t handed_over = leave_one(id);
+  engine_->help();
+  // Unless the engine's thread woke just then, by itself, and took it.
+  session->wait_for(handed_over);
+  EXPECT_EQ(session->pushed, handed_over);
+  EXPECT_GT(engine_->counters().syncs_total.load(), syncs);
+  // It rests at last, however often it wakes for itself.
+  bool is_here = false;
+  for (int attempt = 0; attempt < 1000 && !is_here; ++attempt) {
+    leave_one(id);
+    engine_->help();
+    is_here = session->last_thread.load() == std::this_thread::get_id();
+  }
+  EXPECT_TRUE(is_here);
+}
+
+TEST_F(HelpTest, MuchIsLeftToTheEngine) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  leave_one(id);
+  engine_->help();
+  const std::uint64_t before = session->pushed;
+  EXPECT_FALSE(engine_->submit_quietly(id, pushes(17)));
+  RequestBatch large = pushes(1);
+  large.bytes.append(std::string(5000, 'x'));
+  EXPECT_FALSE(engine_->submit_quietly(id, std::move(large)));
+  session->wait_for(before + 18);
+  EXPECT_GE(session->pushed, before + 18);
+}
+
+TEST_F(HelpTest, ManyBatchesThatNobodyComesToAreTheEngines) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  leave_one(id);
+  std::uint64_t handed_over = 0;
+  for (bool is_left = true; is_left; ++handed_over) {
+    ASSERT_LT(handed_over, 1000u);
+    is_left = engine_->submit_quietly(id, pushes(1));
+  }
+  session->wait_for(handed_over);
+  EXPECT_GE(session->pushed, handed_over);
+}
+
+TEST_F(HelpTest, WithNothingLeftToDoItDoesNothing) {
+  engine_->help();
+  engine_->stop();
+  engine_->help();
+}
+
+TEST_F(HelpTest, WhateverThreadsHandOverTogetherIsAnsweredOnce) {
+  constexpr int threads = 4;
+  constexpr std::uint64_t rounds = 300;
+  std::vector<std::shared_ptr<ThreadSession>> sessions;
+  std::vector<std::thread> running;
+  for (int number = 0; number < threads; ++number) {
+    sessions.push_back(std::make_shared<ThreadSession>());
+    running.emplace_back([this, number, rounds, session = sessions.back()] {
+      const SessionId id = engine_->attach(session);
+      for (std::uint64_t round = 1; round <= rounds; ++round) {
+        // The last of them is of those who do not help.
+        if (number == threads - 1) {
+          engine_->submit(id, pushes(1));
+        } else if (engine_->submit_quietly(id, pushes(1))) {
+          engine_->help();
+        }
+        session->wait_for(round);
+      }
+      EXPECT_EQ(session->pushed, rounds);
+      engine_->detach(id);
+    });
+  }
+  for (std::thread& each : running)
+    each.join();
+  for (const auto& session : sessions)
+    EXPECT_EQ(session->pushed, rounds);
+}
+
+// The engine's thread looks at the time once a second by itself; ten jobs that nobody told it of
+// would take ten seconds.
+TEST_F(HelpTest, WhatIsDueLaterWakesTheEnginesThread) {
+  const auto session = std::make_shared<TestSession>();
+  const SessionId id = engine_->attach(session);
+  const auto start = std::chrono::steady_clock::now();
+  Sequence sequence = 0;
+  for (int round = 0; round < 10; ++round) {
+    const auto hand_over = [&](RequestBatch batch) {
+      if (engine_->submit_quietly(id, std::move(batch))) engine_->help();
+    };
+    RequestBatch pull;
+    pull.queue_lists.push_back({"mail"});
+    model::Pull waiting;
+    waiting.queues = &pull.queue_lists.back();
+    waiting.wait = seconds(20);
+    const Sequence pulled = ++sequence;
+    pull.requests.push_back({pulled, waiting});
+    hand_over(std::move(pull));
+    RequestBatch later;
+    later.options.emplace_back();
+    later.options.back().delay = Duration(20);
+    model::Push delayed = push();
+    delayed.options = &later.options.back();
+    later.requests.push_back({++sequence, delayed});
+    hand_over(std::move(later));
+    ASSERT_TRUE(session->take(pulled));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(5));
+}
+
+TEST_F(HelpTest, AStopMeanwhileAnswersOrDropsButDoesNotHang) {
+  std::atomic<bool> is_over{false};
+  std::thread helper([&] {
+    const auto session = std::make_shared<ThreadSession>();
+    const SessionId id = engine_->attach(session);
+    while (!is_over) {
+      if (engine_->submit_quietly(id, pushes(1))) engine_->help();
+    }
+  });
+  std::this_thread::sleep_for(milliseconds(50));
+  engine_->stop();
+  is_over = true;
+  helper.join();
+}
+
+}  // namespace
+}  // namespace sluice::engine
