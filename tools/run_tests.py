@@ -16,11 +16,13 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOBS = str(os.cpu_count() or 2)
 # Layers with threads: what ThreadSanitizer has something to say about.
-THREADED = ("journal", "engine", "gateway", "client", "worker")
+THREADED = ("io", "journal", "engine", "gateway", "client", "worker")
 # Layers that clang-tidy reads in ./test; `./dev clang-tidy` reads all of them.
 TIDY_LAYERS = ("base", "model", "wire", "core", "journal")
 
 FUZZ_SECONDS = 5  # each program, behind its kept corpus; `./dev fuzz` for longer
+
+OUTPUT_LINES_MAX = 40  # of each test that failed, once more at the very end: where a CI shows it
 
 passed, failures, timings = 0, [], []
 
@@ -57,7 +59,8 @@ def ctest(part, *options):
                 if case.get("status") == "run":
                     passed += 1
                 elif case.get("status") == "fail":
-                    failures.append(f"{part}: {case.get('name')}")
+                    lines = (case.findtext("system-out") or "").strip().splitlines()[-OUTPUT_LINES_MAX:]
+                    failures.append("\n    ".join([f"{part}: {case.get('name')}", *lines]))
                     failed_here += 1
         except xml.etree.ElementTree.ParseError:
             pass

@@ -57,6 +57,16 @@ class Arguments(AmqpTest):
         time.sleep(2)  # Looking is use, too.
         self.assertTrue(self.gone(queue))
 
+    def test_declaring_a_queue_again_is_use(self):
+        for passive in (False, True):
+            arguments = {"x-expires": 900}
+            queue = self.queue(arguments=arguments)
+            for _ in range(3):
+                time.sleep(0.5)
+                self.channel.queue_declare(queue, passive=passive, durable=True, arguments=arguments)
+            time.sleep(2.5)
+            self.assertTrue(self.gone(queue))
+
     def test_expires_not_while_it_is_consumed(self):
         queue = self.queue(arguments={"x-expires": 300})
         tag = self.channel.basic_consume(queue, lambda *_: None)
@@ -210,6 +220,54 @@ class Arguments(AmqpTest):
         deaths = properties.headers["x-death"]
         self.assertEqual([(death["queue"], death["count"]) for death in deaths], [(names[1], 2), (names[0], 2)])
         self.assertEqual(properties.headers["x-first-death-queue"], names[0])
+
+    def test_a_dead_letter_that_is_published_again(self):
+        """By a client that keeps its headers: what they say of its deaths counts on."""
+        dead = self.queue("dead")
+        queue = self.queue(arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
+        other = [{"queue": "q", "reason": "expired", "count": 5, "exchange": "x", "routing-keys": ["k"]}]
+        first = {"x-first-death-queue": "q", "x-first-death-reason": "expired", "x-first-death-exchange": "x"}
+        headers = {"x-death": other, "mine": 1, **first}
+        for turn in range(1, 4):
+            self.publish(queue, b"m", headers=headers)
+            self.channel.basic_reject(self.take(queue, auto_ack=False)[0].delivery_tag, requeue=False)
+            headers = self.take(dead)[1].headers
+            death, *rest = headers["x-death"]
+            self.assertEqual((death["queue"], death["reason"], death["count"]), (queue, "rejected", turn))
+            self.assertEqual((rest, headers["mine"]), (other, 1))
+            self.assertEqual({name: headers[name] for name in first}, first)
+
+    def test_deaths_without_counts(self):
+        """As RabbitMQ wrote them before 3.5: each stands for one."""
+        dead = self.queue("dead")
+        queue = self.queue(arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
+        old = [{"queue": each, "reason": "rejected", "exchange": "", "routing-keys": ["k"]} for each in ("a", "a", queue, "a")]
+        self.publish(queue, b"m", headers={"x-death": old})
+        self.channel.basic_reject(self.take(queue, auto_ack=False)[0].delivery_tag, requeue=False)
+        deaths = self.take(dead)[1].headers["x-death"]
+        self.assertEqual([(death["queue"], death["count"]) for death in deaths], [(queue, 2), ("a", 3)])
+
+    def test_deaths_that_make_no_sense(self):
+        if not IS_SLUICE:
+            self.skipTest("RabbitMQ loses the message")
+        dead = self.queue("dead")
+        queue = self.queue(arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
+        for nonsense in ("text", 7, ["text"], [], {"queue": queue}):
+            self.publish(queue, b"m", headers={"x-death": nonsense})
+            self.channel.basic_reject(self.take(queue, auto_ack=False)[0].delivery_tag, requeue=False)
+            self.assertEqual(self.death(self.take(dead)[1])["count"], 1)
+
+    def test_a_dead_letter_key_takes_the_copies_away(self):
+        dead, exchange = self.queue("dead"), self.name("x")
+        self.channel.exchange_declare(exchange, "fanout")
+        self.channel.queue_bind(dead, exchange)
+        for key, copies in (("new", None), (None, ["k"])):
+            arguments = {"x-dead-letter-exchange": exchange, "x-message-ttl": 50}
+            if key:
+                arguments["x-dead-letter-routing-key"] = key
+            queue = self.queue(f"from {key}", arguments=arguments)
+            self.publish(queue, b"m", headers={"CC": ["k"]})
+            self.assertEqual(self.take(dead)[1].headers.get("CC"), copies)
 
     def test_a_cycle_without_a_rejection_drops(self):
         names = self.name("1"), self.name("2")

@@ -4,6 +4,7 @@ Both on free ports, in a directory of their own, ended by pid.
 """
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -27,9 +28,18 @@ START_SECONDS_MAX = 90
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """For a peer that cannot be told to listen on port 0. Below those that the system gives to connections, so that
+    none of another test's takes it meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as given:
+        end = int(given.read().split()[0])
+    while True:
+        port = random.randrange(max(1024, end - 12_000), end)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def hash_of(password):
@@ -87,8 +97,10 @@ class Rabbit:
             raise
 
     def start(self):
-        self.process = subprocess.Popen([RABBITMQ], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        env=self.environment, start_new_session=True)
+        output = pathlib.Path(self.directory) / "output"
+        with open(output, "a") as said:
+            self.process = subprocess.Popen([RABBITMQ], stdout=said, stderr=said, env=self.environment,
+                                            start_new_session=True)
         end = time.monotonic() + START_SECONDS_MAX
         while True:
             try:
@@ -96,12 +108,15 @@ class Rabbit:
                 break
             except OSError:
                 if time.monotonic() > end or self.process.poll() is not None:
-                    raise RuntimeError("RabbitMQ does not start")
+                    raise RuntimeError(f"RabbitMQ does not start: {output.read_text()[-2000:]}")
                 time.sleep(0.2)
         time.sleep(1)
 
     def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It ended by itself.
         self.process.wait()
 
     def restart(self):

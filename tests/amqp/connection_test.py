@@ -6,6 +6,7 @@ import time
 import pika
 
 from broker import VHOST, IS_SLUICE, AmqpTest, main
+from wire import Gone, Wire
 
 
 class Connections(AmqpTest):
@@ -80,6 +81,20 @@ class Connections(AmqpTest):
     def test_the_clients_close_is_answered(self):
         self.connection.close()
         self.assertTrue(self.connection.is_closed)
+
+    def test_the_client_closes_the_socket_first(self):
+        """Else clients with several threads take the end for an error, after a close-ok that one of them has not seen."""
+        wire = Wire(self.broker.port, "leaving", vhost=VHOST)
+        wire.send(pika.spec.Connection.Close(200, "bye", 0, 0), channel=0)
+        wire.expect(pika.spec.Connection.CloseOk)
+        wire.socket.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            wire.next()
+        if IS_SLUICE:  # It does not wait for ever.
+            wire.socket.settimeout(10)
+            with self.assertRaises(Gone):
+                wire.next()
+        wire.leave()
 
     def test_a_stopping_server_says_so(self):
         if not IS_SLUICE:

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Consuming: who gets what, how much of it, in which order, and what becomes of it."""
+import time
+
 import amqp
 import pika
 
 from broker import VHOST, AmqpTest, main
+from wire import Wire
 
 
 class Consuming(AmqpTest):
@@ -70,6 +73,40 @@ class Consuming(AmqpTest):
         self.channel.basic_ack(0, multiple=True)
         self.wait_until(lambda: self.connection.process_data_events(0.02) or len(first) + len(second) == 6)
 
+    def test_the_channels_prefetch_counts_what_a_cancelled_consumer_had(self):
+        queue = self.queue()
+        self.channel.basic_qos(prefetch_count=1, global_qos=True)
+        self.fill_and_settle(queue, 3)
+        for _ in range(3):
+            got = self.consume(queue)
+            self.wait_for(got, 1)
+            self.channel.basic_cancel(got[0][0].consumer_tag)
+            nothing = self.consume(queue, consumer_tag="too much")
+            self.settle()
+            self.assertEqual(nothing, [])
+            self.channel.basic_cancel("too much")
+            self.channel.basic_ack(got[0][0].delivery_tag)
+
+    def test_consumers_of_one_prefetch_take_turns(self):
+        queues = [self.queue(), self.queue()]
+        self.channel.basic_qos(prefetch_count=1, global_qos=True)
+        for queue in queues:
+            self.fill_and_settle(queue, 10)
+        got = []
+        for queue in (queues[0], queues[0], queues[1]):
+            self.channel.basic_consume(queue, lambda _, method, *rest: got.append(method))
+        for number in range(1, 10):
+            self.wait_for(got, number)
+            self.channel.basic_ack(got[-1].delivery_tag)
+        self.assertEqual(len({method.consumer_tag for method in got}), 3)
+        self.assertEqual({method.routing_key for method in got}, set(queues))
+
+    def test_a_consumers_priority_is_a_number(self):
+        for priority in ("high", None, [1], {"a": 1}):
+            with self.assertRaisesRegex(pika.exceptions.ChannelClosedByBroker, "406.*x-priority"):
+                self.channel.basic_consume(self.queue(), lambda *_: None, arguments={"x-priority": priority})
+            self.channel = self.connection.channel()
+
     def test_the_channels_prefetch_changes_while_it_consumes(self):
         """What Celery does with its ETA tasks."""
         queue = self.queue()
@@ -101,6 +138,56 @@ class Consuming(AmqpTest):
         self.channel.close()
         self.channel = self.new_channel()
         self.assertEqual(self.bodies(queue), [])
+
+    def test_what_needs_no_ack_is_not_lost_by_a_cancel(self):
+        """What was given away before basic.cancel-ok comes before it; the rest stays in the queue."""
+        queue, count = self.queue(), 3000
+        self.channel.basic_qos(prefetch_count=0)
+        for number in range(count):
+            self.publish(queue, b"%d" % number)
+        self.wait_until(lambda: self.ready(queue) == count)
+        wire = Wire(self.broker.port, "reader", vhost=VHOST)
+        for _ in range(3):
+            got = 0
+            tag = wire.ask(pika.spec.Basic.Consume(queue=queue, no_ack=True), pika.spec.Basic.ConsumeOk).consumer_tag
+            wire.send(pika.spec.Basic.Cancel(tag))
+            while isinstance(wire.method(), pika.spec.Basic.Deliver):  # And at last CancelOk.
+                wire.content()
+                got += 1
+            count -= got
+            self.assertEqual(self.ready(queue), count)
+        wire.leave()
+
+    def test_what_was_published_before_a_cancel_is_delivered(self):
+        queue = self.queue(durable=False)
+        wire = Wire(self.broker.port, "reader", vhost=VHOST)
+        for turn in range(5):
+            wire.ask(pika.spec.Basic.Consume(queue=queue, consumer_tag="c", no_ack=True), pika.spec.Basic.ConsumeOk)
+            wire.send_raw(b"".join(wire.publish(queue, b"%d" % number, False) for number in range(10)))
+            wire.send(pika.spec.Basic.Cancel("c"))
+            for number in range(10):
+                wire.expect(pika.spec.Basic.Deliver)
+                self.assertEqual(wire.content(), b"%d" % number)
+            wire.expect(pika.spec.Basic.CancelOk)
+        wire.leave()
+
+    def test_many_consumers_of_a_client_that_does_not_read_for_a_while(self):
+        """It gets everything all the same, without a limit of its own."""
+        consumers, size = 100, 1 << 20
+        queues = [self.queue() for _ in range(consumers)]
+        for queue in queues:
+            for _ in range(2):
+                self.publish(queue, b"x" * size)
+        connection = self.connect()
+        channel = connection.channel()
+        got = []
+        for queue in queues:
+            channel.basic_consume(queue, lambda channel, method, _, body: (
+                got.append(len(body)), channel.basic_ack(method.delivery_tag)))
+        time.sleep(2)
+        self.wait_until(lambda: connection.process_data_events(0.1) or len(got) >= 2 * consumers, 30)
+        self.assertEqual(got, [size] * (2 * consumers))
+        connection.close()
 
     def test_unacked_messages_come_again_in_order(self):
         queue = self.queue()

@@ -166,6 +166,15 @@ class Exchanges(AmqpTest):
             self.assertEqual(method.routing_key, "a")
             self.assertEqual(properties.headers, {"CC": ["b"], "other": 1})
 
+    def test_copies_by_way_of_another_exchange(self):
+        """Each exchange looks at all keys."""
+        first, second, queue = self.exchange("direct", "1"), self.exchange("direct", "2"), self.queue()
+        self.channel.exchange_bind(second, first, "a")
+        self.channel.queue_bind(queue, second, "b")
+        self.publish("a", b"m", first, headers={"CC": ["b"]})
+        self.publish("b", b"n", first, headers={"BCC": ["a"]})
+        self.assertEqual([self.take(queue)[2] for _ in range(2)], [b"m", b"n"])
+
     def test_a_message_reaches_a_queue_once(self):
         exchange, queue = self.exchange("topic"), self.queue()
         self.channel.queue_bind(queue, exchange, "#")

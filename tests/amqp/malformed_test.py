@@ -245,6 +245,21 @@ def all_cases():
     return seen
 
 
+def ask_while_writing(port, extra_bytes):
+    """What a client is told that writes on behind its mistake before it reads."""
+    peer = Peer(port)
+    try:
+        peer.open()
+        peer.socket.settimeout(10)
+        try:
+            peer.socket.sendall(OPEN[:-1] + b"\x00" + b"x" * extra_bytes)
+        except OSError as error:
+            return str(error)
+        return peer.outcome()
+    finally:
+        peer.close()
+
+
 def kind_of_difference(name, rabbit, ours):
     if rabbit in ("end", "open") and ours.startswith(("connection", "channel", "end")):
         return "silent"
@@ -286,6 +301,8 @@ def check():
             differences.setdefault(kind, []).append(f"{name}: {rabbit}, Sluice: {ours}")
             if kind is None:
                 failures.append(f"{name}: RabbitMQ {rabbit}, Sluice {ours}")
+        if (told := ask_while_writing(port, 16 << 20)) != "connection 501":
+            failures.append(f"a client that writes on behind its mistake: {told}")
         grown = rss_kib(server.process.pid) - before
         channel.confirm_delivery()
         channel.basic_publish("", "bystander", b"still here", pika.BasicProperties(delivery_mode=2))

@@ -5,7 +5,8 @@ import decimal
 
 import pika
 
-from broker import IS_SLUICE, AmqpTest, main
+from broker import IS_SLUICE, VHOST, AmqpTest, main
+from wire import Wire
 
 
 class Publishing(AmqpTest):
@@ -44,6 +45,32 @@ class Publishing(AmqpTest):
         self.channel.basic_publish("", "missing", b"back", mandatory=True)
         self.wait_until(lambda: self.connection.process_data_events(0.05) or returned)
         self.assertEqual(returned, [b"back"])
+
+    def test_what_became_of_a_publish_is_said_before_what_follows_is_answered(self):
+        spec = pika.spec
+        queue = self.queue()
+        durable = Wire.publish(queue, b"m", True)
+        back = Wire.publish("missing", b"back", True, is_mandatory=True)
+        refused = Wire.publish("k", b"m", True, exchange="missing")
+        for method, answer, channel in (
+                (spec.Basic.Qos(prefetch_count=7), spec.Basic.QosOk, 1), (spec.Confirm.Select(), spec.Confirm.SelectOk, 1),
+                (spec.Basic.Cancel("none"), spec.Basic.CancelOk, 1), (spec.Channel.Flow(True), spec.Channel.FlowOk, 1),
+                (spec.Queue.Declare(queue=queue, durable=True), spec.Queue.DeclareOk, 1),
+                (spec.Channel.Close(200, "bye", 0, 0), spec.Channel.CloseOk, 1),
+                (spec.Connection.Close(200, "bye", 0, 0), spec.Connection.CloseOk, 0)):
+            with self.subTest(method.NAME):
+                wire = Wire(self.broker.port, "publisher", vhost=VHOST)
+                wire.send_raw(durable + back + pika.frame.Method(channel, method).marshal())
+                wire.expect(spec.Basic.Return)
+                self.assertEqual(wire.content(), b"back")
+                wire.expect(answer)
+                wire.leave()
+                if channel == 0:
+                    continue  # The connection is closed all the same, by whom does not matter.
+                wire = Wire(self.broker.port, "publisher", vhost=VHOST)
+                wire.send_raw(durable + refused + pika.frame.Method(channel, method).marshal())
+                self.assertEqual(wire.expect(spec.Channel.Close).reply_code, 404)
+                wire.leave()
 
     def test_sizes(self):
         queue = self.queue()

@@ -14,7 +14,7 @@ class Gone(Exception):
 class Wire:
     """One connection with one channel, in whole methods."""
 
-    def __init__(self, port, name, source="127.0.0.1", credentials=("guest", "guest")):
+    def __init__(self, port, name, source="127.0.0.1", credentials=("guest", "guest"), vhost="/"):
         self.name, self.is_left, self.input = name, False, b""
         try:
             self.socket = socket.create_connection(("127.0.0.1", port), SECONDS_MAX, (source, 0))
@@ -26,7 +26,7 @@ class Wire:
         self.send(pika.spec.Connection.StartOk({"capabilities": {"connection.blocked": True}}, "PLAIN", b"\0%b\0%b" % tuple(word.encode() for word in credentials), "en_US"), channel=0)
         self.expect(pika.spec.Connection.Tune)
         self.send(pika.spec.Connection.TuneOk(1, 131072, 0), channel=0)
-        self.send(pika.spec.Connection.Open("/"), channel=0)
+        self.send(pika.spec.Connection.Open(vhost), channel=0)
         self.expect(pika.spec.Connection.OpenOk)
         self.ask(pika.spec.Channel.Open(), pika.spec.Channel.OpenOk)
 
@@ -84,10 +84,10 @@ class Wire:
         return body
 
     @staticmethod
-    def publish(key, body, is_durable, exchange=""):
+    def publish(key, body, is_durable, exchange="", is_mandatory=False):
         """The bytes of a message."""
         properties = pika.BasicProperties(delivery_mode=2 if is_durable else 1)
-        frames = [pika.frame.Method(1, pika.spec.Basic.Publish(exchange=exchange, routing_key=key)),
+        frames = [pika.frame.Method(1, pika.spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=is_mandatory)),
                   pika.frame.Header(1, len(body), properties)]
         frames += [pika.frame.Body(1, body[at:at + 100_000]) for at in range(0, len(body), 100_000)]
         return b"".join(frame.marshal() for frame in frames)

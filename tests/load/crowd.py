@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import encode  # noqa: E402
+from harness import encode, eventually  # noqa: E402
 
 KIB, MIB = 1 << 10, 1 << 20
 SKIPPED = 77
@@ -26,6 +26,17 @@ def rss(pid):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def open_files(pid):
+    """What its descriptors are, sorted."""
+    return sorted(os.readlink(f"/proc/{pid}/fd/{each}") for each in os.listdir(f"/proc/{pid}/fd"))
+
+
+def wait_until_verified(client):
+    """The journal is verified once at the start, and open for it meanwhile: descriptors are counted afterwards."""
+    is_verified = eventually(lambda: info(client)["scrubbed_bytes_total"] > 0, 30)
+    expect(is_verified, "nothing is verified at the start")
 
 
 def cpu_seconds(pid):

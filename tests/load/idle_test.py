@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from crowd import (KIB, PING, PONG, Crowd, cpu_seconds, descriptors, expect, info, milliseconds,  # noqa: E402
-                  need_descriptors, report, round_trips, rss)
+                  need_descriptors, open_files, report, round_trips, rss, wait_until_verified)
 from harness import Client, Server, encode, eventually  # noqa: E402
 
 BYTES_PER_CONNECTION_MAX = 10 * KIB  # RELIABILITY 3.10
@@ -23,6 +23,10 @@ ROUND_TRIPS = 300
 def idle(server, connections, seconds):
     pid, watcher = server.process.pid, server.client()
     empty = round_trips(watcher, "busy", ROUND_TRIPS)
+    # What is verified once a day is not held open all day: nobody could free its space.
+    wait_until_verified(watcher)
+    segments = [name for name in open_files(pid) if name.endswith(".seg")]
+    expect(len(set(segments)) == len(segments), f"the scrubber holds what it has read: {segments}")
     base_rss, base_descriptors = rss(pid), descriptors(pid)
     with Crowd(server.port, connections) as crowd:
         crowd.send(PING)
@@ -45,7 +49,8 @@ def idle(server, connections, seconds):
         crowd.expect(PONG, crowd.sockets[1::2])
     alone = eventually(lambda: info(watcher)["connected_clients"] == 1, 30)
     expect(alone, f"{info(watcher)['connected_clients']} clients after all but one left")
-    expect(descriptors(pid) == base_descriptors, f"{descriptors(pid)} descriptors, {base_descriptors} at first")
+    expect(descriptors(pid) == base_descriptors,
+           f"{descriptors(pid)} descriptors, {base_descriptors} at first: {open_files(pid)}")
 
 
 def wake_each_once(client, workers):
