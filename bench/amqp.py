@@ -13,6 +13,7 @@ import os
 import pathlib
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -122,7 +123,8 @@ def measure_system(server, arguments, results):
     with server:
         server.load("ping-push", {"secs": 0.3})
         for measure, mode, options in (("one at a time", "ping-push", {}), ("publish", "push", {"window": 1000}),
-                                       ("end to end", "cycle", {}), ("latency 5000/s", "latency", {"rate": 5000})):
+                                       ("end to end", "cycle", {}), ("latency 2000/s", "latency", {"rate": 2000}),
+                                       ("latency 5000/s", "latency", {"rate": 5000})):
             server.order("reset")
             results.take(name, measure, server.load(mode, {"secs": secs, **options}))
         server.order("reset")
@@ -142,6 +144,10 @@ def measure_memory(arguments, results):
 
 
 MEASURES = ("publish", "consume", "end to end")
+# What the goals in microseconds were set beside: RabbitMQ's better queue on the machine of that day. How many times
+# less a message takes is the same goal on any machine.
+CPU_GOALS = {"publish": (1.5, 16), "consume": (1.5, 5.8), "end to end": (3.5, 31)}
+RATE_GOALS = {"publish": 4, "consume": 1.5, "end to end": 4}
 
 
 def table(results, names):
@@ -155,9 +161,12 @@ def table(results, names):
         yield f"| {measure}, server CPU a message, µs | " + " | ".join(
             cell(name, f"{measure} server_cpu_us_per_job", "{:.2f}") for name in names) + " |"
     yield "| one at a time, confirmed/s | " + " | ".join(cell(name, "one at a time jobs_per_second") for name in names) + " |"
-    for key in ("p50_us", "p99_us"):
-        yield f"| end to end at 5,000/s, {key[:3]}, µs | " + " | ".join(
-            cell(name, f"latency 5000/s {key}") for name in names) + " |"
+    for rate in (2000, 5000):
+        for key in ("p50_us", "p99_us"):
+            yield f"| end to end at {rate:,}/s, {key[:3]}, µs | " + " | ".join(
+                cell(name, f"latency {rate}/s {key}") for name in names) + " |"
+        yield "| … of this time the machine stood still | " + " | ".join(
+            cell(name, f"latency {rate}/s stood_still", "{:.1%}") for name in names) + " |"
     if results.median("sluice", "memory") is not None:
         yield "| a million queued of 1 KiB, resident MiB | " + " | ".join(
             "–" if results.median(name, "memory") is None else f"{results.median(name, 'memory') / 2**20:,.0f}"
@@ -167,36 +176,46 @@ def table(results, names):
         for name in names) + " |"
 
 
+def verdict(is_reached):
+    return "reached" if is_reached else "MISSED"
+
+
 def goals(results):
     def of(name, measure):
         return results.median(name, measure)
 
     def ratio(measure, better=max):
-        peers = [of(name, measure) for name in ("rabbitmq classic", "rabbitmq quorum")]
-        peers = [value for value in peers if value]
-        return of("sluice", measure) / better(peers) if peers else None
+        """The median of the rounds' ratios: what the machine is like changes from round to round."""
+        peers = [results.values.get(name, {}).get(measure, []) for name in ("rabbitmq classic", "rabbitmq quorum")]
+        rounds = list(zip(results.values["sluice"].get(measure, []), *peers))
+        return statistics.median(ours / better(theirs) for ours, *theirs in rounds) if rounds else None
     yield "| goal | wanted | measured |"
     yield "|---|---|---|"
-    for measure, cpu, times in (("publish", 1.5, 4), ("consume", 1.5, 1.5), ("end to end", 3.5, 4)):
-        value = of("sluice", f"{measure} server_cpu_us_per_job")
-        yield f"| {measure}: server CPU a message | ≤ {cpu} µs | {value:.2f} µs: {'reached' if value <= cpu else 'MISSED'} |"
-        value = ratio(f"{measure} jobs_per_second")
+    for measure in MEASURES:
+        most, theirs = CPU_GOALS[measure]
+        value, times = of("sluice", f"{measure} server_cpu_us_per_job"), ratio(f"{measure} server_cpu_us_per_job", min)
+        yield f"| {measure}: server CPU a message | ≤ {most} µs | {value:.2f} µs: {verdict(value <= most)} |"
+        if times:
+            wanted = most / theirs
+            yield (f"| {measure}: server CPU a message / the better one of RabbitMQ's | ≤ {wanted:.3f} ({most} of {theirs} µs) | "
+                   f"{times:.3f}: {verdict(times <= wanted)} |")
+        value, wanted = ratio(f"{measure} jobs_per_second"), RATE_GOALS[measure]
         if value:
-            yield f"| {measure}: rate / the better one of RabbitMQ's | ≥ {times} | {value:.1f}: {'reached' if value >= times else 'MISSED'} |"
-    value = ratio("one at a time jobs_per_second")
-    limit = of("machine", "pingpong p50_us"), of("machine", "fdatasync p50_us")
+            yield f"| {measure}: rate / the better one of RabbitMQ's | ≥ {wanted} | {value:.1f}: {verdict(value >= wanted)} |"
+    value, took, limit = (ratio("one at a time jobs_per_second"), of("sluice", "one at a time p50_us"),
+                          of("machine", "synced-pingpong p50_us"))
     if value:
-        took = of("sluice", "one at a time p50_us")
-        yield (f"| one at a time with confirm: rate / the better one | ≥ 2 | {value:.2f}: {'reached' if value >= 2 else 'MISSED'}; "
-               f"p50 {took:.0f} µs is {took / sum(limit):.2f} × (a loopback round trip {limit[0]:.0f} µs + an fdatasync {limit[1]:.0f} µs) |")
-    for key in ("p50_us", "p99_us"):
-        value = ratio(f"latency 5000/s {key}", min)
-        if value:
-            yield f"| end to end at 5,000/s: {key[:3]} / the better one | < 1 | {value:.2f}: {'reached' if value < 1 else 'MISSED'} |"
+        yield (f"| one at a time with confirm: rate / the better one | ≥ 2 | {value:.2f}: {verdict(value >= 2)}; p50 {took:.0f} µs is "
+               f"{took / limit:.2f} × that of a program which writes, syncs and echoes ({limit:.0f} µs) |")
+    for rate in (2000, 5000):
+        for key in ("p50_us", "p99_us"):
+            value = ratio(f"latency {rate}/s {key}", min)
+            if value:
+                yield f"| end to end at {rate:,}/s: {key[:3]} / the better one | < 1 | {value:.2f}: {verdict(value < 1)} |"
     if of("sluice", "memory"):
         value = ratio("memory", min)
         if value:
-            yield f"| memory of a million queued 1 KiB messages / the smaller one | ≤ 0.25 | {value:.2f}: {'reached' if value <= 0.25 else 'MISSED'} |"
+            yield f"| memory of a million queued 1 KiB messages / the smaller one | ≤ 0.25 | {value:.2f}: {verdict(value <= 0.25)} |"
 
 
 def main():

@@ -185,10 +185,10 @@ class Results:
             self.values.setdefault(system, {}).setdefault(measure, []).append(value)
 
     def take(self, system, measure, result):
-        for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "max_us", "foreign"):
+        for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "max_us", "foreign", "stood_still"):
             self.add(system, f"{measure} {key}", result.get(key))
         told = [f"{key} {result[key]:,.2f}" for key in
-                ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "foreign") if key in result]
+                ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "foreign", "stood_still") if key in result]
         print(f"  {system}: {measure}:", *told, file=sys.stderr)
 
     def median(self, system, measure):
@@ -197,7 +197,7 @@ class Results:
 
 
 def measure_limits(arguments, results):
-    for mode in ("pingpong", "fdatasync"):
+    for mode in ("pingpong", "fdatasync", "synced-pingpong"):
         result = run([arguments.peers / "limits", mode, "--secs", arguments.secs, "--dir", arguments.data])
         results.take("machine", mode, result)
 
@@ -312,10 +312,11 @@ def report_rounds(arguments, results):
         print(f"**Other processes used up to {noisy:.1f} cores meanwhile: rates and latencies mean little; only CPU per "
               "job is comparable.**\n")
     trip, sync = results.median("machine", "pingpong p50_us"), results.median("machine", "fdatasync p50_us")
-    one = results.median("sluice", "ping-push p50_us")
-    if trip and sync and one:
+    echo, one = results.median("machine", "synced-pingpong p50_us"), results.median("sluice", "ping-push p50_us")
+    if trip and sync and echo and one:
         print(f"One loopback round trip: {trip:.1f} µs; one fdatasync of 100 bytes in place: {sync:.1f} µs; one durable "
-              f"push: {one:.1f} µs = {one / (trip + sync):.2f} × their sum.\n")
+              f"push: {one:.1f} µs = {one / (trip + sync):.2f} × their sum and {one / echo:.2f} × a program that writes, syncs and "
+              f"echoes ({echo:.1f} µs).\n")
 
 
 def report_goals(results):

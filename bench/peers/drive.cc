@@ -6,8 +6,10 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <thread>
 
+#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -108,6 +110,60 @@ void ping_push(const Load& load, const MakeProducer& make, Report& report) {
   report.add_latencies(latencies);
 }
 
+/// Watches for times in which the whole machine stood still, whoever was to run: a virtual machine
+/// that has used up its share of the host does. Its thread comes before all others, and sleeps.
+class Watch {
+ public:
+  Watch() : thread_([this] { watch(); }) {}
+
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  ~Watch() { stop(); }
+
+  void stop() {
+    is_over_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+  /// After stop(): how much of the time from `from` to `to`. None: it was not allowed to watch.
+  std::optional<double> share_of(std::uint64_t from, std::uint64_t to) const {
+    if (!has_watched_) return std::nullopt;
+    std::uint64_t sum = 0;
+    for (const Still& still : stills_) {
+      if (still.from >= from && still.to <= to) sum += still.to - still.from;
+    }
+    return static_cast<double>(sum) / static_cast<double>(to - from);
+  }
+
+ private:
+  struct Still {
+    std::uint64_t from;
+    std::uint64_t to;
+  };
+
+  static constexpr std::uint64_t step_ns = 500'000;
+  static constexpr std::uint64_t still_ns_min = 3'000'000;
+
+  void watch() {
+    const sched_param first{1};
+    has_watched_ = ::sched_setscheduler(0, SCHED_FIFO, &first) == 0;
+    if (!has_watched_) return;
+    std::uint64_t last = monotonic_ns();
+    while (!is_over_) {
+      sleep_until(last + step_ns);
+      const std::uint64_t now = monotonic_ns();
+      if (now - last > still_ns_min) stills_.push_back({last, now});
+      last = now;
+    }
+  }
+
+  std::atomic<bool> is_over_{false};
+  bool has_watched_ = false;  ///< The thread's, until it is joined; so is
+  std::vector<Still> stills_;
+  std::thread thread_;
+};
+
 struct Run {
   std::atomic<std::uint64_t> sent{0};
   std::atomic<std::uint64_t> pulled{0};
@@ -167,6 +223,8 @@ void both(const Load& load,
           const MakeConsumer& make_consumer,
           Report& report) {
   Run run;
+  std::optional<Watch> watch;
+  if (is_paced) watch.emplace();
   const auto consumer = make_consumer();
   const auto producer = make_producer();
   const std::uint64_t start = monotonic_ns();
@@ -194,7 +252,11 @@ void both(const Load& load,
   run.is_over = true;
   consuming.join();
   report.add("left", static_cast<double>(run.sent - run.pulled));
-  if (is_paced) report.add_latencies(run.latencies);
+  if (!is_paced) return;
+  watch->stop();
+  const std::optional<double> stood_still = watch->share_of(run.measure_from, run.end);
+  if (stood_still) report.add("stood_still", *stood_still);
+  report.add_latencies(run.latencies);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 //
 //   limits pingpong    a loopback round trip of --size bytes between two processes
 //   limits fdatasync   write --size bytes and sync, in place in a preallocated file in --dir
+//   limits synced-pingpong   both: the one who answers writes and syncs first, as any durable queue
 #include "load.h"
 
 #include <algorithm>
@@ -41,12 +42,15 @@ void write_all(int fd, const std::vector<char>& bytes) {
   }
 }
 
-[[noreturn]] void echo(int listener, std::size_t size) {
+/// Before it answers it calls `work`.
+[[noreturn]] void echo(int listener, std::size_t size, const std::function<void()>& work) {
   const int fd = ::accept(listener, nullptr, nullptr);
   set_nodelay(fd);
   std::vector<char> bytes(size);
-  while (read_all(fd, bytes.data(), size))
+  while (read_all(fd, bytes.data(), size)) {
+    work();
     write_all(fd, bytes);
+  }
   ::_exit(0);
 }
 
@@ -61,7 +65,49 @@ std::vector<std::uint32_t> time_each(double secs, const std::function<void()>& o
   return latencies;
 }
 
-std::vector<std::uint32_t> pingpong(const Arguments& arguments) {
+/// A file whose blocks have all been written, in which each write goes behind the last.
+class SyncedFile {
+ public:
+  explicit SyncedFile(const Arguments& arguments)
+      : size_(arguments.size("size", 100)),
+        path_(arguments.text("dir", ".") + "/fdatasync.limit"),
+        fd_(::open(path_.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600)),
+        block_(std::max(size_, mebibyte), 'x') {
+    if (fd_ < 0) die("cannot create " + path_ + ": " + std::strerror(errno));
+    for (std::size_t i = 0; i < file_mebibytes; ++i) {
+      if (::pwrite(fd_, block_.data(), mebibyte, static_cast<off_t>(i * mebibyte)) < 0) {
+        die("cannot write " + path_);
+      }
+    }
+    ::fsync(fd_);
+  }
+
+  SyncedFile(const SyncedFile&) = delete;
+  SyncedFile& operator=(const SyncedFile&) = delete;
+
+  ~SyncedFile() {
+    ::close(fd_);
+    ::unlink(path_.c_str());
+  }
+
+  void write() {
+    const ssize_t written = ::pwrite(fd_, block_.data(), size_, static_cast<off_t>(at_));
+    if (written != static_cast<ssize_t>(size_) || ::fdatasync(fd_) != 0) {
+      die("cannot write " + path_);
+    }
+    at_ = (at_ + size_) % (file_mebibytes * mebibyte - size_);
+  }
+
+ private:
+  static constexpr std::size_t file_mebibytes = 64;
+  std::size_t size_;
+  std::string path_;
+  int fd_;
+  std::vector<char> block_;
+  std::size_t at_ = 0;
+};
+
+std::vector<std::uint32_t> pingpong(const Arguments& arguments, const std::function<void()>& work) {
   const std::size_t size = arguments.size("size", 100);
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
@@ -72,7 +118,7 @@ std::vector<std::uint32_t> pingpong(const Arguments& arguments) {
   if (::bind(listener, generic, length) != 0 || ::listen(listener, 1) != 0) die("cannot listen");
   ::getsockname(listener, generic, &length);
   const pid_t child = ::fork();
-  if (child == 0) echo(listener, size);
+  if (child == 0) echo(listener, size, work);
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   if (::connect(fd, generic, length) != 0) die("cannot connect");
   set_nodelay(fd);
@@ -86,32 +132,6 @@ std::vector<std::uint32_t> pingpong(const Arguments& arguments) {
   return latencies;
 }
 
-std::vector<std::uint32_t> fdatasync_in_place(const Arguments& arguments) {
-  const std::size_t size = arguments.size("size", 100);
-  const std::string path = arguments.text("dir", ".") + "/fdatasync.limit";
-  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600);
-  if (fd < 0) die("cannot create " + path + ": " + std::strerror(errno));
-  const std::vector<char> block(std::max(size, mebibyte), 'x');
-  constexpr std::size_t file_mebibytes = 64;
-  for (std::size_t i = 0; i < file_mebibytes; ++i) {
-    if (::pwrite(fd, block.data(), mebibyte, static_cast<off_t>(i * mebibyte)) < 0) {
-      die("cannot write " + path);
-    }
-  }
-  ::fsync(fd);
-  std::size_t at = 0;
-  auto latencies = time_each(arguments.number("secs", 2), [&] {
-    if (::pwrite(fd, block.data(), size, static_cast<off_t>(at)) != static_cast<ssize_t>(size) ||
-        ::fdatasync(fd) != 0) {
-      die("cannot write " + path);
-    }
-    at = (at + size) % (file_mebibytes * mebibyte - size);
-  });
-  ::close(fd);
-  ::unlink(path.c_str());
-  return latencies;
-}
-
 }  // namespace
 }  // namespace peers
 
@@ -119,9 +139,13 @@ int main(int argc, char** argv) {
   const peers::Arguments arguments(argc, argv);
   std::vector<std::uint32_t> latencies;
   if (arguments.mode() == "pingpong") {
-    latencies = peers::pingpong(arguments);
+    latencies = peers::pingpong(arguments, [] {});
   } else if (arguments.mode() == "fdatasync") {
-    latencies = peers::fdatasync_in_place(arguments);
+    peers::SyncedFile file(arguments);
+    latencies = peers::time_each(arguments.number("secs", 2), [&file] { file.write(); });
+  } else if (arguments.mode() == "synced-pingpong") {
+    peers::SyncedFile file(arguments);
+    latencies = peers::pingpong(arguments, [&file] { file.write(); });
   } else {
     peers::die("no limit " + arguments.mode());
   }
