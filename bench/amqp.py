@@ -165,8 +165,10 @@ def table(results, names):
         for key in ("p50_us", "p99_us"):
             yield f"| end to end at {rate:,}/s, {key[:3]}, µs | " + " | ".join(
                 cell(name, f"latency {rate}/s {key}") for name in names) + " |"
-        yield "| … of this time the machine stood still | " + " | ".join(
+        yield "| … of this time a processor stood still | " + " | ".join(
             cell(name, f"latency {rate}/s stood_still", "{:.1%}") for name in names) + " |"
+        yield f"| end to end at {rate:,}/s, p99 of messages on whose way none did, µs | " + " | ".join(
+            cell(name, f"latency {rate}/s undisturbed_p99_us") for name in names) + " |"
     if results.median("sluice", "memory") is not None:
         yield "| a million queued of 1 KiB, resident MiB | " + " | ".join(
             "–" if results.median(name, "memory") is None else f"{results.median(name, 'memory') / 2**20:,.0f}"
@@ -212,6 +214,10 @@ def goals(results):
             value = ratio(f"latency {rate}/s {key}", min)
             if value:
                 yield f"| end to end at {rate:,}/s: {key[:3]} / the better one | < 1 | {value:.2f}: {verdict(value < 1)} |"
+        value = ratio(f"latency {rate}/s undisturbed_p99_us", min)
+        if value:
+            yield (f"| end to end at {rate:,}/s: p99 / the better one, of messages on whose way no processor stood still | "
+                   f"< 1 | {value:.2f}: {verdict(value < 1)} |")
     if of("sluice", "memory"):
         value = ratio("memory", min)
         if value:

@@ -185,10 +185,12 @@ class Results:
             self.values.setdefault(system, {}).setdefault(measure, []).append(value)
 
     def take(self, system, measure, result):
-        for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "max_us", "foreign", "stood_still"):
+        for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "max_us", "foreign", "stood_still",
+                    "undisturbed_p50_us", "undisturbed_p99_us"):
             self.add(system, f"{measure} {key}", result.get(key))
         told = [f"{key} {result[key]:,.2f}" for key in
-                ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "foreign", "stood_still") if key in result]
+                ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us", "foreign", "stood_still",
+                 "undisturbed_p99_us") if key in result]
         print(f"  {system}: {measure}:", *told, file=sys.stderr)
 
     def median(self, system, measure):

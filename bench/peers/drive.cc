@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include <sched.h>
 #include <sys/prctl.h>
@@ -110,11 +111,18 @@ void ping_push(const Load& load, const MakeProducer& make, Report& report) {
   report.add_latencies(latencies);
 }
 
-/// Watches for times in which the whole machine stood still, whoever was to run: a virtual machine
-/// that has used up its share of the host does. Its thread comes before all others, and sleeps.
+/// Watches for times in which a processor stood still, whoever was to run on it: that of a virtual
+/// machine that has used up its share of the host does. A thread on each comes before all others,
+/// and sleeps.
 class Watch {
  public:
-  Watch() : thread_([this] { watch(); }) {}
+  Watch() {
+    const unsigned processors = std::thread::hardware_concurrency();
+    has_watched_.resize(processors);
+    seen_.resize(processors);
+    for (unsigned each = 0; each < processors; ++each)
+      threads_.emplace_back([this, each] { watch(each); });
+  }
 
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -123,17 +131,27 @@ class Watch {
 
   void stop() {
     is_over_ = true;
-    if (thread_.joinable()) thread_.join();
+    for (std::thread& thread : std::exchange(threads_, {}))
+      thread.join();
+    for (const std::vector<Still>& seen : std::exchange(seen_, {}))
+      stills_.insert(stills_.end(), seen.begin(), seen.end());
   }
 
-  /// After stop(): how much of the time from `from` to `to`. None: it was not allowed to watch.
+  /// After stop(), as the next: whether any of it fell between `from` and `to`.
+  bool has_stood_still(std::uint64_t from, std::uint64_t to) const {
+    return std::any_of(stills_.begin(), stills_.end(), [=](const Still& still) {
+      return still.from < to && still.to > from;
+    });
+  }
+
+  /// How much of the time of all processors from `from` to `to`. None: it was not allowed to watch.
   std::optional<double> share_of(std::uint64_t from, std::uint64_t to) const {
-    if (!has_watched_) return std::nullopt;
+    if (std::count(has_watched_.begin(), has_watched_.end(), 0) > 0) return std::nullopt;
     std::uint64_t sum = 0;
     for (const Still& still : stills_) {
       if (still.from >= from && still.to <= to) sum += still.to - still.from;
     }
-    return static_cast<double>(sum) / static_cast<double>(to - from);
+    return static_cast<double>(sum) / static_cast<double>((to - from) * has_watched_.size());
   }
 
  private:
@@ -142,26 +160,36 @@ class Watch {
     std::uint64_t to;
   };
 
-  static constexpr std::uint64_t step_ns = 500'000;
+  static constexpr std::uint64_t step_ns = 1'000'000;
   static constexpr std::uint64_t still_ns_min = 3'000'000;
 
-  void watch() {
+  void watch(unsigned processor) {
+    cpu_set_t only{};
+    CPU_SET(processor, &only);
     const sched_param first{1};
-    has_watched_ = ::sched_setscheduler(0, SCHED_FIFO, &first) == 0;
-    if (!has_watched_) return;
+    has_watched_[processor] = ::sched_setaffinity(0, sizeof only, &only) == 0 &&
+                              ::sched_setscheduler(0, SCHED_FIFO, &first) == 0;
+    if (has_watched_[processor] == 0) return;
     std::uint64_t last = monotonic_ns();
     while (!is_over_) {
       sleep_until(last + step_ns);
       const std::uint64_t now = monotonic_ns();
-      if (now - last > still_ns_min) stills_.push_back({last, now});
+      if (now - last > still_ns_min) seen_[processor].push_back({last, now});
       last = now;
     }
   }
 
   std::atomic<bool> is_over_{false};
-  bool has_watched_ = false;  ///< The thread's, until it is joined; so is
-  std::vector<Still> stills_;
-  std::thread thread_;
+  std::vector<char> has_watched_;         ///< Each its thread's, until that is joined; so are
+  std::vector<std::vector<Still>> seen_;  ///< these.
+  std::vector<Still> stills_;             ///< After stop().
+  std::vector<std::thread> threads_;
+};
+
+/// A job: when it was due to be pushed, and when it was here.
+struct Timed {
+  std::uint64_t due;
+  std::uint64_t done;
 };
 
 struct Run {
@@ -170,14 +198,28 @@ struct Run {
   std::atomic<bool> is_over{false};
   std::uint64_t measure_from = 0;
   std::uint64_t end = 0;
-  std::vector<std::uint32_t> latencies;  ///< Of the consumer's thread, until it is joined.
+  std::vector<Timed> timed;  ///< Of the consumer's thread, until it is joined.
 };
+
+void report_latencies(const Run& run, const Watch& watch, Report& report) {
+  std::vector<std::uint32_t> all;
+  std::vector<std::uint32_t> undisturbed;
+  for (const Timed& each : run.timed) {
+    all.push_back(bounded(each.done - each.due));
+    if (!watch.has_stood_still(each.due, each.done)) undisturbed.push_back(all.back());
+  }
+  report.add_latencies(all);
+  const std::optional<double> stood_still = watch.share_of(run.measure_from, run.end);
+  if (!stood_still) return;
+  report.add("stood_still", *stood_still);
+  report.add_latencies(undisturbed, "undisturbed_");
+}
 
 void consume(Run& run, Consumer& consumer, const Load& load, bool is_timed) {
   const auto on_job = [&](const char* payload, std::size_t) {
     std::uint64_t due = 0;
     std::memcpy(&due, payload, sizeof due);
-    if (is_timed && due >= run.measure_from) run.latencies.push_back(bounded(monotonic_ns() - due));
+    if (is_timed && due >= run.measure_from) run.timed.push_back({due, monotonic_ns()});
   };
   while (!run.is_over)
     run.pulled += consumer.fetch(load.batch, 100, on_job);
@@ -254,9 +296,7 @@ void both(const Load& load,
   report.add("left", static_cast<double>(run.sent - run.pulled));
   if (!is_paced) return;
   watch->stop();
-  const std::optional<double> stood_still = watch->share_of(run.measure_from, run.end);
-  if (stood_still) report.add("stood_still", *stood_still);
-  report.add_latencies(run.latencies);
+  report_latencies(run, *watch, report);
 }
 
 }  // namespace
@@ -325,17 +365,17 @@ void Report::add(const std::string& key, const std::string& value) {
   text_ += '"' + value + '"';
 }
 
-void Report::add_latencies(std::vector<std::uint32_t>& nanoseconds) {
+void Report::add_latencies(std::vector<std::uint32_t>& nanoseconds, const std::string& prefix) {
   if (nanoseconds.empty()) return;
   std::sort(nanoseconds.begin(), nanoseconds.end());
   const auto at = [&](double fraction) {
     const auto index = static_cast<std::size_t>(fraction * static_cast<double>(nanoseconds.size()));
     return nanoseconds[std::min(index, nanoseconds.size() - 1)] / 1000.0;
   };
-  add("p50_us", at(0.5));
-  add("p99_us", at(0.99));
-  add("p999_us", at(0.999));
-  add("max_us", at(1));
+  add(prefix + "p50_us", at(0.5));
+  add(prefix + "p99_us", at(0.99));
+  add(prefix + "p999_us", at(0.999));
+  add(prefix + "max_us", at(1));
 }
 
 int drive(const Arguments& arguments, const MakeProducer& producer, const MakeConsumer& consumer) {

@@ -73,7 +73,7 @@ class Report {
   void add(const std::string& key, double value);
   void add(const std::string& key, const std::string& value);
   /// Sorts them.
-  void add_latencies(std::vector<std::uint32_t>& nanoseconds);
+  void add_latencies(std::vector<std::uint32_t>& nanoseconds, const std::string& prefix = "");
 
   void print() const { std::printf("%s}\n", text_.c_str()); }
 
