@@ -103,18 +103,17 @@ class Celery(unittest.TestCase):
 
     def test_many_etas_do_not_block_the_rest(self):
         later = [self.tasks.add.apply_async((number, 1000), countdown=3) for number in range(100)]
-        start = time.time()
         self.tasks.add.delay(7, 1).get(timeout=30)
-        self.assertLess(time.time() - start, 2)
         self.assertEqual([each.get(timeout=30) for each in later], [number + 1000 for number in range(100)])
+        begun = {words: float(at) for at, words in self.traces("add ")}
+        self.assertLess(begun["add 7 1"], begun["add 99 1000"])
 
     def test_the_server_holds_etas(self):
         if not broker.IS_SLUICE:
             self.skipTest("RabbitMQ hands them to the worker at once")
-        result = self.tasks.add.apply_async((42, 3), countdown=2)
-        time.sleep(0.5)
+        result = self.tasks.add.apply_async((42, 3), countdown=4)
         with self.broker.server.client() as client:
-            self.assertEqual(client.queue("celery")["scheduled"], 1)
+            self.wait_for(lambda: client.queue("celery")["scheduled"] == 1)
         reserved = self.tasks.app.control.inspect(timeout=2).scheduled() or {}
         self.assertEqual([task for tasks in reserved.values() for task in tasks], [])
         self.assertEqual(result.get(timeout=30), 45)
