@@ -16,7 +16,8 @@ import pika
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "amqp"))
-from crowd import KIB, Crowd, cpu_seconds, descriptors, expect, info, need_descriptors, open_files, report, rss  # noqa: E402
+from crowd import (KIB, Crowd, cpu_seconds, descriptors, expect, info, need_descriptors, open_files, report,  # noqa: E402
+                   rss, wait_until_verified)
 from harness import Server, eventually  # noqa: E402
 from wire import Wire  # noqa: E402
 
@@ -34,6 +35,7 @@ def connections(server, count):
     publisher = Wire(server.amqp_port, "publisher")
     publisher.ask(Exchange.Declare(exchange="crowd", type="topic", durable=True), Exchange.DeclareOk)
     publisher.ask(pika.spec.Confirm.Select(), pika.spec.Confirm.SelectOk)
+    wait_until_verified(watcher)
     base_rss, base_descriptors = rss(pid), descriptors(pid)
     crowd = []
     for number in range(count):
