@@ -270,21 +270,30 @@ TEST(Client, EndsACallAtItsDeadlineAndDropsItsLateReply) {
   script.get();
 }
 
+/// The client's next connection, and what it is for.
+void answer_two(ScriptedServer& server) {
+  auto next = server.accept();
+  EXPECT_EQ(next.command(), "ECHO two");
+  next.send("$3\r\ntwo\r\n");
+}
+
+void ask_two(const Client& client) {
+  const Result<Value> two = client.with_timeout(20s).call({"ECHO", "two"});
+  ASSERT_TRUE(two) << two.error().message;
+}
+
 TEST(Client, MakesANewConnectionWhenTheOldOneIsSilent) {
   ScriptedServer server;
   auto script = play([&] {
     auto silent = server.accept_client();
     silent.command();
-    auto second = server.accept();
-    EXPECT_EQ(second.command(), "ECHO two");
-    second.send("$3\r\ntwo\r\n");
+    answer_two(server);
   });
   // Long enough for the script's thread to be there for the handshakes on a busy machine.
   auto client = Client::connect(server.url(), ClientOptions().timeout(2s));
   ASSERT_TRUE(client);
   EXPECT_FALSE(client->call({"ECHO", "one"}));
-  const Result<Value> second = client->with_timeout(20s).call({"ECHO", "two"});
-  ASSERT_TRUE(second) << second.error().message;
+  ask_two(*client);
   script.get();
 }
 
@@ -296,16 +305,13 @@ TEST(Client, LooksAgainWhetherAServerIsSilentThatWasLate) {
     EXPECT_EQ(silent.command(), "ECHO one");
     EXPECT_EQ(silent.command(), "");  // Nobody asks for anything more, and yet it is left.
     is_left.set_value();
-    auto second = server.accept();
-    EXPECT_EQ(second.command(), "ECHO two");
-    second.send("$3\r\ntwo\r\n");
+    answer_two(server);
   });
   auto client = Client::connect(server.url(), ClientOptions().timeout(2s));
   ASSERT_TRUE(client);
   EXPECT_FALSE(client->with_timeout(50ms).call({"ECHO", "one"}));
   is_left.get_future().get();
-  const Result<Value> second = client->with_timeout(20s).call({"ECHO", "two"});
-  ASSERT_TRUE(second) << second.error().message;
+  ask_two(*client);
   script.get();
 }
 
