@@ -118,7 +118,8 @@ def build(catchers):
     # ccache does not see through -include unless it may hash the text itself.
     environment = dict(os.environ, CCACHE_SLOPPINESS="pch_defines,time_macros")
     targets = sorted({command[0] for command in catchers.values()})
-    for command in (["cmake", "-S", PLACE / "source", "-B", PLACE / "build", "-G", "Ninja"],
+    for command in (["cmake", "-S", PLACE / "source", "-B", PLACE / "build", "-G", "Ninja",
+                     "-DCMAKE_UNITY_BUILD=ON"],
                     ["cmake", "--build", PLACE / "build", "-j", str(os.cpu_count() or 2), "--target", *targets]):
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:

@@ -87,8 +87,8 @@ def lint():
     check("lint: clang-format", "clang-format-19", "--dry-run", "-Werror", *sources())
     check("lint: tidy.py finds what it should", "python3", "tools/tidy_test.py")
     check("lint: tidy.py", "python3", "tools/tidy.py")
-    # Clang's own compile commands: GCC's hold warning options that Clang does not know.
-    if configure("tsan"):
+    # Clang's own compile commands, each file alone: GCC's hold warning options that Clang does not know.
+    if configure("clang"):
         check("lint: clang-tidy", "tools/clang_tidy", *TIDY_LAYERS)
 
 

@@ -27,7 +27,6 @@ using namespace std::chrono_literals;
 constexpr std::array task_names = {"charge", "invoice", "receipt"};
 constexpr std::size_t remembered_max = 100'000;  ///< Orders that GET finds; older ones are 404.
 constexpr std::size_t blocking_threads = 4;
-constexpr auto payment_deadline = 5s;
 /// A restart of the server takes less; an API call that outlasts it answers 503.
 constexpr auto sluice_deadline = 30s;
 

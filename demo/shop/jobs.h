@@ -7,6 +7,7 @@
 #include <boost/describe/class.hpp>
 
 #include <array>
+#include <chrono>
 
 namespace orders {
 
@@ -24,6 +25,9 @@ struct MailReceipt {
   Order order;
 };
 BOOST_DESCRIBE_STRUCT(MailReceipt, (), (order))
+
+/// How long the payments service has for its answer, whoever asks.
+inline constexpr std::chrono::seconds payment_deadline(5);
 
 /// A queue per kind of work, so that slow payments do not hold up the mail.
 inline constexpr std::array<const char*, 3> queue_names = {"payments", "invoices", "mail"};

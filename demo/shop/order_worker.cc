@@ -24,7 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t concurrency = 64;  ///< Charges under way: they only wait.
-constexpr auto payment_deadline = 5s;
 constexpr auto attempt_deadline = 20s;
 
 /// A Result with an error is a failed attempt: Sluice tries again after the job's backoff.

@@ -5,10 +5,22 @@
 #include "sim/clients/peer.h"
 #include "sim/random.h"
 
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
 namespace sluice::sim {
+
+/// As a command's option says it.
+inline std::string milliseconds(Micros time) {
+  return std::to_string(std::chrono::duration_cast<Duration>(time).count());
+}
+
+/// What is left of it when it is said so: at least one.
+inline Micros whole_milliseconds(Micros time) {
+  return std::max(std::chrono::duration_cast<Duration>(time), Duration(1));
+}
 
 class Client {
  public:

@@ -9,14 +9,6 @@
 namespace sluice::sim {
 namespace {
 
-std::string milliseconds(Micros time) {
-  return std::to_string(std::chrono::duration_cast<Duration>(time).count());
-}
-
-Micros whole_milliseconds(Micros time) {
-  return std::max(std::chrono::duration_cast<Duration>(time), Duration(1));
-}
-
 void say(std::vector<std::string>& words, const char* option, std::string value) {
   words.emplace_back(option);
   words.push_back(std::move(value));

@@ -9,14 +9,6 @@
 namespace sluice::sim {
 namespace {
 
-std::string milliseconds(Micros time) {
-  return std::to_string(std::chrono::duration_cast<Duration>(time).count());
-}
-
-Micros whole_milliseconds(Micros time) {
-  return std::max(std::chrono::duration_cast<Duration>(time), Duration(1));
-}
-
 std::uint64_t number(const resp::Value* value) {
   std::uint64_t parsed = 0;
   if (value != nullptr) {

@@ -39,7 +39,7 @@ constexpr std::array<ModeName, 7> modes{{
     {Mode::delayed, "delayed", "Push COUNT jobs with random delays up to --over, leave them there"},
 }};
 
-struct Settings {
+struct BenchSettings {
   Load load;
   double seconds = 3;
   double warm_up = 0.5;
@@ -49,7 +49,7 @@ struct Settings {
   bool leaves_jobs = false;
 };
 
-bool leaves_jobs(Mode mode, const Settings& settings) {
+bool leaves_jobs(Mode mode, const BenchSettings& settings) {
   return settings.leaves_jobs || mode == Mode::fill || mode == Mode::delayed;
 }
 
@@ -73,7 +73,7 @@ bench::Endpoint endpoint(const std::string& url) {
 }
 
 /// The benchmark's jobs must not meet a worker, nor its purge a user's jobs.
-void prepare_queue(Mode mode, const Settings& settings, const Client& client) {
+void prepare_queue(Mode mode, const BenchSettings& settings, const Client& client) {
   const std::string& queue = settings.load.queue;
   const auto info = client.queue_get(queue);
   if (mode == Mode::drain || mode == Mode::fill || mode == Mode::delayed) return;
@@ -106,7 +106,7 @@ std::optional<pid_t> local_server_pid(const bench::Endpoint& server, const Clien
 }
 
 /// Finished jobs are gone at once, as they are in the queues that bench/compare.py compares with.
-void set_policy(const Settings& settings, const Client& client) {
+void set_policy(const BenchSettings& settings, const Client& client) {
   take(client.queue_set(settings.load.queue, QueueChange().set("keep", settings.keep)));
 }
 
@@ -137,7 +137,7 @@ double own_cpu_seconds() {
 }
 
 boost::json::object report(const ModeName& mode,
-                           const Settings& settings,
+                           const BenchSettings& settings,
                            const Outcome& outcome,
                            double own_cpu) {
   const auto jobs = static_cast<double>(outcome.jobs);
@@ -166,7 +166,7 @@ boost::json::object report(const ModeName& mode,
   return object;
 }
 
-void print_report(const boost::json::object& report, const Settings& settings) {
+void print_report(const boost::json::object& report, const BenchSettings& settings) {
   const auto number = [&](const char* key) { return report.at(key).to_number<double>(); };
   fmt::print("{}: {} jobs of {} in {:.2f} s = {} jobs/s\n",
              report.at("mode").as_string().c_str(),
@@ -193,7 +193,7 @@ void print_report(const boost::json::object& report, const Settings& settings) {
   }
 }
 
-void run(const ModeName& mode, Settings& settings, const Common& common) {
+void run(const ModeName& mode, BenchSettings& settings, const Common& common) {
   Load& load = settings.load;
   load.server = endpoint(common.url);
   load.time = std::chrono::duration<double>(settings.seconds);
@@ -218,7 +218,7 @@ void run(const ModeName& mode, Settings& settings, const Common& common) {
   }
 }
 
-void add_options(CLI::App* command, const ModeName& mode, Settings& settings) {
+void add_options(CLI::App* command, const ModeName& mode, BenchSettings& settings) {
   Load& load = settings.load;
   const bool has_count = mode.mode == Mode::fill || mode.mode == Mode::delayed;
   command->add_option("--queue", load.queue, "The queue")->capture_default_str();
@@ -264,7 +264,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->require_subcommand(1);
   for (const ModeName& mode : modes) {
     auto common = std::make_shared<Common>();
-    auto settings = std::make_shared<Settings>();
+    auto settings = std::make_shared<BenchSettings>();
     CLI::App* const one = add_command(*command, mode.name, mode.help, common);
     add_options(one, mode, *settings);
     on_run(one, exit_code, [&mode, common, settings] { run(mode, *settings, *common); });

@@ -11,7 +11,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Settings {
+struct DeadSettings {
   std::string queue;
   std::vector<std::string> words;  ///< [ACTION [ID…]]
   bool is_all = false;
@@ -19,7 +19,7 @@ struct Settings {
 };
 
 /// The ids, none meaning all of them; that must have been said.
-std::vector<JobId> chosen(const Settings& settings) {
+std::vector<JobId> chosen(const DeadSettings& settings) {
   std::vector<JobId> ids;
   for (std::size_t i = 1; i < settings.words.size(); ++i)
     ids.push_back(job_id(settings.words[i]));
@@ -32,7 +32,10 @@ std::vector<JobId> chosen(const Settings& settings) {
   return ids;
 }
 
-void report(const Common& common, const Settings& settings, const char* done, std::uint64_t jobs) {
+void report(const Common& common,
+            const DeadSettings& settings,
+            const char* done,
+            std::uint64_t jobs) {
   if (common.json) {
     print_json(boost::json::object{{"queue", settings.queue}, {done, jobs}});
   } else {
@@ -44,7 +47,7 @@ void report(const Common& common, const Settings& settings, const char* done, st
   }
 }
 
-void run(const Settings& settings, const Common& common) {
+void run(const DeadSettings& settings, const Common& common) {
   const std::string action = settings.words.empty() ? "list" : settings.words[0];
   if (action == "list") {
     const JobPage page = take(connect(common).dead_list(settings.queue));
@@ -74,7 +77,7 @@ void run(const Settings& settings, const Common& common) {
 
 void add_dead(CLI::App& app, int& exit_code) {
   auto common = std::make_shared<Common>();
-  auto settings = std::make_shared<Settings>();
+  auto settings = std::make_shared<DeadSettings>();
   CLI::App* const command = add_command(app, "dead", "List, redrive or delete dead jobs", common);
   command->add_option("QUEUE", settings->queue)->required();
   command->add_option("ACTION", settings->words, "[list | redrive ID… | delete ID…]");

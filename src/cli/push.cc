@@ -26,7 +26,7 @@ constexpr std::size_t batch_bytes_max = 4u << 20;
 /// Failures told one by one with --lines; the rest is only counted.
 constexpr std::size_t failures_shown = 10;
 
-struct Settings {
+struct PushSettings {
   std::string queue;
   std::string type;
   std::string payload;
@@ -39,7 +39,7 @@ struct Settings {
   bool prints_ids = false;
 };
 
-PushOptions push_options(const Settings& settings) {
+PushOptions push_options(const PushSettings& settings) {
   PushOptions options;
   const auto set = [&](const char* word, const std::string& value) {
     if (!value.empty()) options.set(word, value);
@@ -72,7 +72,7 @@ PushOptions push_options(const Settings& settings) {
 }
 
 /// Prints the end of a job somebody waited for; its state decides the exit code.
-void report_end(const JobInfo& job, const Settings& settings, const Common& common) {
+void report_end(const JobInfo& job, const PushSettings& settings, const Common& common) {
   if (common.json) {
     print_json(to_json(job));
   } else if (job.state == JobState::succeeded) {
@@ -106,7 +106,7 @@ std::string all_of_stdin() {
   return bytes;
 }
 
-void push_one(const Settings& settings, const Common& common) {
+void push_one(const PushSettings& settings, const Common& common) {
   const PushOptions options = push_options(settings);
   const auto wait =
       settings.wait.empty() ? std::optional<Duration>() : duration(settings.wait, "--wait");
@@ -126,7 +126,7 @@ void push_one(const Settings& settings, const Common& common) {
 /// Pushes lines in batches and keeps count of what became of them.
 class LinePusher {
  public:
-  LinePusher(const Settings& settings, const Common& common)
+  LinePusher(const PushSettings& settings, const Common& common)
       : settings_(settings),
         common_(common),
         options_(push_options(settings)),
@@ -203,7 +203,7 @@ class LinePusher {
                            must_stop_ ? "; the lines behind them were not tried" : "")};
   }
 
-  const Settings& settings_;
+  const PushSettings& settings_;
   const Common& common_;
   PushOptions options_;
   Client client_;
@@ -218,7 +218,7 @@ class LinePusher {
   json::array failures_;
 };
 
-void add_job_options(CLI::App* command, Settings& settings) {
+void add_job_options(CLI::App* command, PushSettings& settings) {
   const auto option = [&](const char* flag, std::string& value, const char* help) {
     return command->add_option(flag, value, help);
   };
@@ -255,7 +255,7 @@ void add_job_options(CLI::App* command, Settings& settings) {
 
 void add_push(CLI::App& app, int& exit_code) {
   auto common = std::make_shared<Common>();
-  auto settings = std::make_shared<Settings>();
+  auto settings = std::make_shared<PushSettings>();
   CLI::App* const command = add_command(app, "push", "Hand over a job, or one per line", common);
   command->add_option("QUEUE", settings->queue, "Created if need be")->required();
   command->add_option("TYPE", settings->type, "What kind of job it is")->required();

@@ -14,14 +14,10 @@ namespace {
 
 namespace json = boost::json;
 
-struct Settings {
+struct QueueSettings {
   std::vector<std::string> words;  ///< NAME [ACTION [ARGUMENT…]]
   bool is_sure = false;
 };
-
-std::string count(std::uint64_t jobs) {
-  return jobs == 0 ? "-" : grouped(jobs);
-}
 
 void list(const Common& common) {
   const std::vector<QueueInfo> queues = take(connect(common).queue_list());
@@ -45,13 +41,13 @@ void list(const Common& common) {
                {"", Align::left}});
   for (const QueueInfo& queue : queues) {
     table.add({queue.name,
-               count(queue.count(JobState::ready)),
-               count(queue.count(JobState::scheduled)),
-               count(queue.count(JobState::waiting)),
-               count(queue.count(JobState::leased)),
-               count(queue.count(JobState::retry)),
-               count(queue.count(JobState::dead)),
-               count(queue.waiting_pulls),
+               grouped_or_dash(queue.count(JobState::ready)),
+               grouped_or_dash(queue.count(JobState::scheduled)),
+               grouped_or_dash(queue.count(JobState::waiting)),
+               grouped_or_dash(queue.count(JobState::leased)),
+               grouped_or_dash(queue.count(JobState::retry)),
+               grouped_or_dash(queue.count(JobState::dead)),
+               grouped_or_dash(queue.waiting_pulls),
                queue.count(JobState::ready) > 0 ? short_duration(queue.oldest_ready) : "-",
                queue.paused ? "paused" : ""});
   }
@@ -105,7 +101,7 @@ void show(const Client& client, const std::string& queue, const Common& common) 
   }
 }
 
-void set(const Client& client, const Settings& settings, const Common& common) {
+void set(const Client& client, const QueueSettings& settings, const Common& common) {
   const auto& words = settings.words;
   if (words.size() < 4 || words.size() % 2 != 0) {
     throw Exit{ExitCode::usage,
@@ -129,7 +125,7 @@ void report_removed(std::uint64_t jobs, const std::string& queue, const Common& 
 }
 
 /// Asks first on a terminal; `what` ends the question.
-void ask(const Client& client, const Settings& settings, const char* what) {
+void ask(const Client& client, const QueueSettings& settings, const char* what) {
   const QueueInfo info = take(client.queue_get(settings.words[0]));
   std::uint64_t jobs = 0;
   for (const std::uint64_t some : info.jobs)
@@ -141,7 +137,7 @@ void ask(const Client& client, const Settings& settings, const char* what) {
   }
 }
 
-void run(const Settings& settings, const Common& common) {
+void run(const QueueSettings& settings, const Common& common) {
   const std::string& queue = settings.words[0];
   const std::string action = settings.words.size() > 1 ? settings.words[1] : "show";
   if (action != "set" && settings.words.size() > 2) {
@@ -184,7 +180,7 @@ void add_queues(CLI::App& app, int& exit_code) {
   on_run(all, exit_code, [common] { list(*common); });
 
   auto one_common = std::make_shared<Common>();
-  auto settings = std::make_shared<Settings>();
+  auto settings = std::make_shared<QueueSettings>();
   CLI::App* const one =
       add_command(app, "queue", "Show, set, pause, resume, purge or delete a queue", one_common);
   one->add_option("NAME",

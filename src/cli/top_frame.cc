@@ -116,10 +116,6 @@ std::string server_line(const Sample& before, const Sample& current) {
   return line;
 }
 
-std::string count(std::uint64_t jobs) {
-  return jobs == 0 ? "-" : grouped(jobs);
-}
-
 std::string shown(double per_second) {
   return per_second <= 0 ? "-" : short_rate(per_second);
 }
@@ -146,17 +142,17 @@ std::vector<std::string> frame_lines(const Sample& before, const Sample& current
     const QueueInfo& queue = *row.queue;
     const std::uint64_t ready = queue.count(JobState::ready);
     table.add({queue.name + (queue.paused ? " (paused)" : ""),
-               count(ready),
-               count(queue.count(JobState::leased)),
-               count(queue.count(JobState::scheduled) + queue.count(JobState::waiting)),
-               count(queue.count(JobState::retry)),
-               count(queue.count(JobState::dead)),
+               grouped_or_dash(ready),
+               grouped_or_dash(queue.count(JobState::leased)),
+               grouped_or_dash(queue.count(JobState::scheduled) + queue.count(JobState::waiting)),
+               grouped_or_dash(queue.count(JobState::retry)),
+               grouped_or_dash(queue.count(JobState::dead)),
                shown(row.rates.pushed),
                shown(row.rates.pulled),
                shown(row.rates.succeeded),
                shown(row.rates.failed),
                ready > 0 ? short_duration(queue.oldest_ready) : "-",
-               count(queue.waiting_pulls)});
+               grouped_or_dash(queue.waiting_pulls)});
   }
   std::vector<std::string> lines{
       server_line(before, current),

@@ -94,6 +94,10 @@ std::string grouped(std::uint64_t number) {
   return text;
 }
 
+std::string grouped_or_dash(std::uint64_t number) {
+  return number == 0 ? "-" : grouped(number);
+}
+
 std::string short_rate(double per_second) {
   if (per_second <= 0) return "0";
   if (per_second < 999.5) return three_digits(per_second);

@@ -23,6 +23,8 @@ std::string iso_time(SystemTime time);
 std::string relative_time(SystemTime time, SystemTime now);
 /// 1234567 → "1,234,567".
 std::string grouped(std::uint64_t number);
+/// The same, and a dash for 0.
+std::string grouped_or_dash(std::uint64_t number);
 /// Of max_attempts: "25"; 0 is "no limit".
 std::string attempts_text(unsigned max);
 /// Three digits: "0", "12.3", "1.23k", "45.6M".

@@ -42,7 +42,7 @@ constexpr int exit_temporary = 75;        // EX_TEMPFAIL
 constexpr int exit_not_executable = 126;  // of sh
 constexpr int exit_not_found = 127;       // of sh
 
-struct Settings {
+struct WorkSettings {
   std::vector<std::string> queues;
   std::string command;
   unsigned slots = 1;
@@ -57,7 +57,7 @@ struct Settings {
   bool is_quiet = false;
 };
 
-/// The durations of Settings, read once.
+/// The durations of WorkSettings, read once.
 struct Times {
   std::optional<Duration> lease;
   std::optional<Duration> timeout;
@@ -75,7 +75,7 @@ struct Counts {
 
 class Worker {
  public:
-  Worker(const Settings& settings, const Times& times, const Common& common)
+  Worker(const WorkSettings& settings, const Times& times, const Common& common)
       : settings_(settings),
         times_(times),
         url_(common.url),
@@ -106,7 +106,7 @@ class Worker {
     return std::max(lease_min, times_.lease.value_or(job.deadline - now()));
   }
 
-  const Settings& settings_;
+  const WorkSettings& settings_;
   const Times& times_;
   std::string url_;
   Client client_;
@@ -338,7 +338,7 @@ std::string default_worker_name() {
   return fmt::format("{}:{}", host.data(), ::getpid());
 }
 
-void run(Settings& settings, const Common& common) {
+void run(WorkSettings& settings, const Common& common) {
   Times times;
   if (!settings.lease.empty()) times.lease = duration(settings.lease, "--lease");
   if (!settings.timeout.empty()) times.timeout = duration(settings.timeout, "--timeout");
@@ -365,7 +365,7 @@ void run(Settings& settings, const Common& common) {
 
 void add_work(CLI::App& app, int& exit_code) {
   auto common = std::make_shared<Common>();
-  auto settings = std::make_shared<Settings>();
+  auto settings = std::make_shared<WorkSettings>();
   CLI::App* const command = add_command(app, "work", "Run a shell command for each job", common);
   command->add_option("QUEUE", settings->queues, "The first that has jobs is served first")
       ->required();

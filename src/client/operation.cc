@@ -277,7 +277,7 @@ Operation<BackupInfo> backup(std::string_view directory) {
   return copied;
 }
 
-Operation<Value> call(const std::vector<std::string>& words) {
+Operation<sluice::Value> call(const std::vector<std::string>& words) {
   Words command{};
   command.add_all(words);
   return operation(command.request(), OnBreak::report, decode_value);

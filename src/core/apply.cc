@@ -12,10 +12,6 @@ namespace {
 
 using model::JobState;
 
-std::string id_text(model::JobId id) {
-  return std::to_string(id.value);
-}
-
 std::uint16_t next_attempt(const Job& job) {
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(job.attempt + 1u, model::attempts_max));
 }
@@ -204,14 +200,15 @@ model::Delivery Core::delivery(Slot slot) const {
 Result<Slot> Core::leased(model::JobId id, model::LeaseToken token, Now now) {
   const Slot slot = jobs_.find(id);
   if (slot == no_slot) {
-    return fail(ErrorCode::no_job,
-                "there is no job " + id_text(id) + "; it never was, or finished and is not kept");
+    return fail(
+        ErrorCode::no_job,
+        "there is no job " + model::id_text(id) + "; it never was, or finished and is not kept");
   }
   const Job& job = jobs_[slot];
   const bool is_current = job.state == JobState::leased && job.order == token.value;
   // A lease is over at its end, not when its timer gets its turn behind commands that came late.
   if (is_current && job.due > now.time - one_tick) return slot;
-  std::string why = "job " + id_text(id);
+  std::string why = "job " + model::id_text(id);
   if (is_current) {
     why += " is about to be ready: this lease has ended";
   } else if (job.state == JobState::leased) {
@@ -309,14 +306,15 @@ void Core::handle(const model::Progress& progress, model::Ticket ticket, Now now
 void Core::handle(const model::Cancel& cancel, model::Ticket ticket, Now now, Output& out) {
   const Slot slot = jobs_.find(cancel.id);
   if (slot == no_slot) {
-    return refuse(ticket, {ErrorCode::no_job, "there is no job " + id_text(cancel.id)}, out);
+    return refuse(ticket, {ErrorCode::no_job, "there is no job " + model::id_text(cancel.id)}, out);
   }
   const Job& job = jobs_[slot];
   if (model::is_final(job.state)) {
-    return refuse(ticket,
-                  {ErrorCode::stale,
-                   "job " + id_text(cancel.id) + " is already " + std::string(name(job.state))},
-                  out);
+    return refuse(
+        ticket,
+        {ErrorCode::stale,
+         "job " + model::id_text(cancel.id) + " is already " + std::string(name(job.state))},
+        out);
   }
   JobChanged changed = change(slot, JobState::cancelled, now);
   changed.note = job.state == JobState::leased ? "cancelled while it was running" : "cancelled";
@@ -329,7 +327,7 @@ void Core::handle(const model::Cancel& cancel, model::Ticket ticket, Now now, Ou
 void Core::handle(const model::Await& await, model::Ticket ticket, Now now, Output& out) {
   const Slot slot = jobs_.find(await.id);
   if (slot == no_slot) {
-    return refuse(ticket, {ErrorCode::no_job, "there is no job " + id_text(await.id)}, out);
+    return refuse(ticket, {ErrorCode::no_job, "there is no job " + model::id_text(await.id)}, out);
   }
   if (model::is_final(jobs_[slot].state) || await.wait.count() <= 0) {
     return reply(ticket, info(slot), out, seen());

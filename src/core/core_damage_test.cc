@@ -12,8 +12,6 @@
 namespace sluice::core {
 namespace {
 
-constexpr Now now{Time(Duration(1000)), WallTime(Duration(1000))};
-
 /// A life of a queue with every kind of fact, as the frames that it writes.
 class History {
  public:
@@ -31,6 +29,8 @@ class History {
   const std::vector<std::string>& frames() const { return frames_; }
 
  private:
+  static constexpr Now now{Time(Duration(1000)), WallTime(Duration(1000))};
+
   template <class Call>
   void frame(Call call) {
     Buffer facts;

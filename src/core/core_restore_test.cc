@@ -13,12 +13,12 @@ namespace {
 
 using model::JobState;
 
-constexpr Now now{Time(Duration(1000)), WallTime(Duration(1000))};
-constexpr Position at(1, 64);
-constexpr model::JobId job(1);
-
 class Restore : public testing::Test {
  protected:
+  static constexpr Now now{Time(Duration(1000)), WallTime(Duration(1000))};
+  static constexpr Position at{1, 64};
+  static constexpr model::JobId job{1};
+
   void put_queue(QueueIndex index, ByteView name) { core::put_queue(facts_, index, name, {}); }
 
   void put_record(JobState state, ByteView details = {}) {

@@ -12,10 +12,6 @@ namespace {
 
 using model::JobState;
 
-std::string id_text(model::JobId id) {
-  return std::to_string(id.value);
-}
-
 /// Whether the job's timer runs on calendar time: scheduled by AT and not released since.
 bool is_wall_timed(const Job& job, const Details* details) {
   return job.state == JobState::scheduled && details != nullptr && details->at &&
@@ -280,11 +276,11 @@ void Core::tell_awaiting(model::JobId id, Slot slot, Output& out) {
     if (slot != no_slot) {
       reply(ticket, info(slot), out, out.base);
     } else {
-      reply(
-          ticket,
-          std::make_unique<Error>(Error{ErrorCode::no_job, "job " + id_text(id) + " was removed"}),
-          out,
-          out.base);
+      reply(ticket,
+            std::make_unique<Error>(
+                Error{ErrorCode::no_job, "job " + model::id_text(id) + " was removed"}),
+            out,
+            out.base);
     }
     drop_waiter(ticket);
   }
@@ -316,7 +312,8 @@ void Core::dependency_ended(Slot slot, const Settled& settled, Now now, Output& 
     const std::string how = other == no_slot || !model::is_final(jobs_[other].state)
                                 ? "died"
                                 : "is " + std::string(name(jobs_[other].state));
-    const std::string reason = "job " + id_text(settled.id) + ", which this job waited for, " + how;
+    const std::string reason =
+        "job " + model::id_text(settled.id) + ", which this job waited for, " + how;
     return die(slot, {model::DeathReason::rejected, reason}, now, out);
   }
   core::put_dependency_met(*out.facts, {jobs_[slot].id, settled.id});
@@ -403,7 +400,8 @@ bool Core::tick(Now now, std::size_t& steps, Output& out) {
     } else if (const Slot slot = jobs_.find(await->second.id); slot != no_slot) {
       reply(ticket, info(slot), out, seen());
     } else {
-      refuse(ticket, {ErrorCode::no_job, "job " + id_text(await->second.id) + " is gone"}, out);
+      refuse(
+          ticket, {ErrorCode::no_job, "job " + model::id_text(await->second.id) + " is gone"}, out);
     }
     drop_waiter(ticket);
     return true;

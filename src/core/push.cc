@@ -18,10 +18,6 @@ bool has_details(const model::PushOptions& options) {
 /// What a record has beside the bytes that the client sent.
 constexpr std::size_t record_bytes_about = 256;
 
-std::string id_text(model::JobId id) {
-  return std::to_string(id.value);
-}
-
 bool is_transient(const model::Push& push, const Queue& queue) {
   return (push.options != nullptr && push.options->is_transient) || !queue.policy.is_durable;
 }
@@ -145,7 +141,7 @@ model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now 
   const model::JobId id = jobs_[slot].id;
   // One that was moved to another queue of the same publish may have made room there, and is dead.
   if (plan.replaced != no_slot && !model::is_final(jobs_[plan.replaced].state)) {
-    const std::string note = "replaced by job " + id_text(id);
+    const std::string note = "replaced by job " + model::id_text(id);
     JobChanged changed = change(plan.replaced, JobState::cancelled, now);
     changed.note = note;
     finish(plan.replaced, changed, now, out);
@@ -181,7 +177,7 @@ Result<void> Core::check_push(const model::Push& push, const Queue* queue) const
   for (const model::Dependency& dependency : options.after) {
     if (const_cast<JobTable&>(jobs_).find(dependency.id) == no_slot) {  // Only moves its cache.
       return fail(ErrorCode::no_job,
-                  "after: there is no job " + id_text(dependency.id) +
+                  "after: there is no job " + model::id_text(dependency.id) +
                       "; finished jobs are known for their keep");
     }
   }
@@ -203,7 +199,7 @@ Result<void> Core::meet_unique(const model::Push& push, Now now, PushPlan& plan)
   const auto exists = [&](std::string_view why) {
     return fail(ErrorCode::exists,
                 "unique key \"" + std::string(push.options->unique_key) + "\" is held by job " +
-                    id_text(holder) + std::string(why));
+                    model::id_text(holder) + std::string(why));
   };
   switch (push.options->on_conflict) {
     case model::OnConflict::existing:

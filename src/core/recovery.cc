@@ -144,7 +144,7 @@ Result<void> Core::finish_restore() {
     const Queue* queue = index < queues_.size() ? queues_[index].get() : nullptr;
     if (queue == nullptr || queue->name.empty()) {
       broken = {ErrorCode::corrupt,
-                "job " + std::to_string(jobs_[slot].id.value) + " is in queue number " +
+                "job " + model::id_text(jobs_[slot].id) + " is in queue number " +
                     std::to_string(index) + ", of which the log has no record"};
     } else {
       file_restored(slot, stragglers);

@@ -42,7 +42,7 @@ void Core::handle(const model::GetJob& get, model::Ticket ticket, Now, Output& o
   if (slot == no_slot) {
     return refuse(ticket,
                   {ErrorCode::no_job,
-                   "there is no job " + std::to_string(get.id.value) +
+                   "there is no job " + model::id_text(get.id) +
                        "; it never was, or finished and is not kept"},
                   out);
   }
@@ -85,7 +85,7 @@ Result<Slot> Core::start_of(const model::ListJobs& list,
   }
   if (!is_in_walk) {
     return fail(ErrorCode::no_job,
-                "cursor: job " + std::to_string(list.cursor.value) +
+                "cursor: job " + model::id_text(list.cursor) +
                     " has changed since; start the listing again");
   }
   return next_listed(queue, slot);

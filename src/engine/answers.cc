@@ -121,7 +121,7 @@ void Answers::complete(model::QueueInfo& info) {
 
 void Answers::report(model::JobId id, const Error& error) {
   if (on_event_) {
-    on_event_("event=record_unreadable level=error job=" + std::to_string(id.value) + " reason=\"" +
+    on_event_("event=record_unreadable level=error job=" + model::id_text(id) + " reason=\"" +
               error.message + "\"");
   }
 }

@@ -31,6 +31,11 @@ using JobId = Strong<std::uint64_t, struct JobIdTag>;
 /// (RELIABILITY D4). Given to the worker, who may fence its own side effects with it.
 using LeaseToken = Strong<std::uint64_t, struct LeaseTokenTag>;
 
+/// As everybody is shown it.
+inline std::string id_text(JobId id) {
+  return std::to_string(id.value);
+}
+
 constexpr std::uint16_t partition(JobId id) {
   return static_cast<std::uint16_t>(id.value >> 48);
 }

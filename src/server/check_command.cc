@@ -27,7 +27,7 @@ namespace {
 
 // A log of garbage must not fill the memory with complaints.
 constexpr std::size_t bad_frames_max = 1000;
-constexpr std::chrono::milliseconds progress_interval{500};
+constexpr std::chrono::milliseconds shown_interval{500};
 
 // Shows on a terminal that something is going on.
 class Progress {
@@ -36,7 +36,7 @@ class Progress {
     bytes_ += bytes;
     if (!is_terminal_) return;
     const auto now = std::chrono::steady_clock::now();
-    if (now - shown_ < progress_interval) return;
+    if (now - shown_ < shown_interval) return;
     shown_ = now;
     is_shown_ = true;
     fmt::print(stderr, "\rchecked {} MiB ", bytes_ >> 20);

@@ -20,7 +20,7 @@ void put_if(json::object& object, const std::string& key, const std::string& tex
 }
 
 json::object to_json(const model::JobInfo& job) {
-  json::object object{{"id", std::to_string(job.id.value)},
+  json::object object{{"id", model::id_text(job.id)},
                       {"queue", job.queue},
                       {"type", job.type},
                       {"state", model::name(job.state)},
@@ -37,7 +37,7 @@ json::object to_json(const model::JobInfo& job) {
   if (!job.after.empty()) {
     json::array after;
     for (const model::Dependency& each : job.after)
-      after.emplace_back(std::to_string(each.id.value));
+      after.emplace_back(model::id_text(each.id));
     object["after"] = std::move(after);
   }
   if (!job.headers.empty()) {

@@ -26,7 +26,7 @@ namespace {
 
 constexpr Duration forever(-1);
 // Recovery says how far it is this often in the log; the service manager hears it at every step.
-constexpr std::chrono::seconds progress_interval{2};
+constexpr std::chrono::seconds logged_interval{2};
 // Until the next step of recovery or of the drain the service manager waits at most this long.
 constexpr Duration step_max = std::chrono::seconds(60);
 // Descriptors that are no client's: segments, signals, the listener.
@@ -221,7 +221,7 @@ void Process::on_progress(const journal::ScanProgress& progress) {
   const auto percent = static_cast<int>(100.0 * static_cast<double>(progress.bytes_done) / total);
   notifier_.extend_timeout(step_max, fmt::format("Recovering: {} %", percent));
   const auto now = std::chrono::steady_clock::now();
-  if (now - progress_logged_ < progress_interval) return;
+  if (now - progress_logged_ < logged_interval) return;
   progress_logged_ = now;
   logger_.event(LogLevel::info,
                 "recovering",

@@ -316,7 +316,7 @@ void append_own_properties(Buffer& out, const model::Delivery& job) {
     if (name.size() <= 255 && !model::is_reserved_header(name)) table.name(name).text(value);
   });
   table.finish();
-  const std::string id = std::to_string(job.id.value);
+  const std::string id = model::id_text(job.id);
   Properties properties;
   properties.headers = Table{headers.view().substr(sizeof(std::uint32_t))};
   properties.delivery_mode = std::uint8_t{2};

@@ -87,13 +87,13 @@ TEST(RoutingCommands, Bindings) {
   EXPECT_EQ(gone.key, "k");
 }
 
-struct Bad {
+struct BadRouting {
   const char* command;
   const char* reply;  ///< How the reply starts.
 };
 
 TEST(RoutingCommands, BadArgumentsNameFieldValueAndLimit) {
-  const Bad cases[] = {
+  const BadRouting cases[] = {
       {"PUBLISH e k t",
        "-ARG wrong number of arguments for 'PUBLISH'; usage: PUBLISH exchange key"},
       {"PUBLISH e k '' p", "-ARG type is \"\"; allowed: 1 to 255 bytes"},
@@ -116,7 +116,7 @@ TEST(RoutingCommands, BadArgumentsNameFieldValueAndLimit) {
       {"BIND e QUEUE q HEADER a", "-ARG option of BIND is \"HEADER\""},
       {"UNBIND e QUEUE q SOME", "-ARG option of UNBIND is \"SOME\""},
   };
-  for (const Bad& bad : cases) {
+  for (const BadRouting& bad : cases) {
     Talk talk;
     const std::string reply = talk.say(std::string(bad.command) + "\r\n");
     EXPECT_EQ(reply.substr(0, std::string(bad.reply).size()), bad.reply) << bad.command;

@@ -24,7 +24,7 @@ std::string raw(const Properties& properties) {
   return std::string(out.view());
 }
 
-std::string problem_of(ByteView raw_properties) {
+std::string properties_problem(ByteView raw_properties) {
   const Parsed<Properties> properties = decode_properties(raw_properties);
   return properties ? "fine" : reply_text(properties.error());
 }
@@ -130,25 +130,28 @@ TEST(Properties, EachAloneRoundTrips) {
 
 TEST(Properties, EveryCutIsRefused) {
   const std::string all = raw(all_properties(ByteView("\1aV", 3)));
-  EXPECT_EQ(problem_of(all), "fine");
+  EXPECT_EQ(properties_problem(all), "fine");
   for (std::size_t size = 0; size < all.size(); ++size) {
-    EXPECT_EQ(problem_of(ByteView(all).substr(0, size)),
+    EXPECT_EQ(properties_problem(ByteView(all).substr(0, size)),
               size < 2 ? "SYNTAX_ERROR - property flags are cut short"
                        : "SYNTAX_ERROR - arguments are cut short");
   }
-  EXPECT_EQ(problem_of(all + "x"), "SYNTAX_ERROR - octets follow the arguments");
+  EXPECT_EQ(properties_problem(all + "x"), "SYNTAX_ERROR - octets follow the arguments");
 }
 
 TEST(Properties, ContinuationAndUnknownFlagsAreRefused) {
-  EXPECT_EQ(problem_of(ByteView("\0\1\0\0", 4)), "SYNTAX_ERROR - a property flag has no property");
-  EXPECT_EQ(problem_of(ByteView("\0\2", 2)), "SYNTAX_ERROR - a property flag has no property");
-  EXPECT_EQ(problem_of(no_properties), "fine");
+  EXPECT_EQ(properties_problem(ByteView("\0\1\0\0", 4)),
+            "SYNTAX_ERROR - a property flag has no property");
+  EXPECT_EQ(properties_problem(ByteView("\0\2", 2)),
+            "SYNTAX_ERROR - a property flag has no property");
+  EXPECT_EQ(properties_problem(no_properties), "fine");
 }
 
 TEST(Properties, MalformedHeadersAreRefused) {
   Properties properties;
   properties.headers = {ByteView("\1a?", 3)};
-  EXPECT_EQ(problem_of(raw(properties)), "SYNTAX_ERROR - a table has a value of an unknown type");
+  EXPECT_EQ(properties_problem(raw(properties)),
+            "SYNTAX_ERROR - a table has a value of an unknown type");
 }
 
 TEST(ContentHeader, IsRead) {

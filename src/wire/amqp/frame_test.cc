@@ -29,7 +29,7 @@ FrameParser opened() {
   return parser;
 }
 
-std::string problem_of(ByteView bytes) {
+std::string broken(ByteView bytes) {
   FrameParser parser = opened();
   EXPECT_EQ(parser.next(bytes), Outcome::broken);
   EXPECT_EQ(parser.problem().code, ReplyCode::frame_error);
@@ -99,7 +99,7 @@ TEST(FrameParser, AFrameMayHaveFrameMaxOctetsAndNotOneMore) {
   FrameParser parser = opened();
   const std::string fits(frame_max_before_tune - frame_overhead_bytes, 'x');
   EXPECT_EQ(parser.next(frame(3, 1, fits)), Outcome::frame);
-  EXPECT_EQ(problem_of(frame(3, 1, fits + "x")),
+  EXPECT_EQ(broken(frame(3, 1, fits + "x")),
             "FRAME_ERROR - the frame is larger than frame_max, in octets: 8193 (limit 8192)");
   parser.limit_frames(frame_max_before_tune + 1);
   EXPECT_EQ(parser.next(frame(3, 1, fits + "x")), Outcome::frame);
@@ -111,19 +111,19 @@ TEST(FrameParser, ASizeIsRefusedBeforeItsPayloadIsThere) {
                               ByteView("\x01\0\1\x80\0\0\0", 7),
                               ByteView("\x01\0\1\x7F\xFF\xFF\xFF", 7),
                               ByteView("\x01\0\1\0\0\x1F\xF9", 7)}) {
-    EXPECT_EQ(problem_of(head).substr(0, 45), "FRAME_ERROR - the frame is larger than frame_");
+    EXPECT_EQ(broken(head).substr(0, 45), "FRAME_ERROR - the frame is larger than frame_");
   }
   FrameParser parser = opened();
   EXPECT_EQ(parser.next(ByteView("\x01\0\1\0\0\x1F\xF8", 7)), Outcome::incomplete);
 }
 
 TEST(FrameParser, WhatIsNoFrameBreaks) {
-  EXPECT_EQ(problem_of(frame(1, 1, "abcd", '\xCD')),
+  EXPECT_EQ(broken(frame(1, 1, "abcd", '\xCD')),
             "FRAME_ERROR - the frame does not end in 0xCE where its size says");
-  EXPECT_EQ(problem_of(frame(8, 1, "")), "FRAME_ERROR - a heartbeat is on a channel");
-  EXPECT_EQ(problem_of(frame(8, 0, "x")), "FRAME_ERROR - a heartbeat has a payload");
+  EXPECT_EQ(broken(frame(8, 1, "")), "FRAME_ERROR - a heartbeat is on a channel");
+  EXPECT_EQ(broken(frame(8, 0, "x")), "FRAME_ERROR - a heartbeat has a payload");
   for (const char type : {'\0', '\4', '\5', '\6', '\7', '\x09', 'A', '\xFF'}) {
-    EXPECT_EQ(problem_of(frame(type, 0, "")), "FRAME_ERROR - the frame has an unknown type");
+    EXPECT_EQ(broken(frame(type, 0, "")), "FRAME_ERROR - the frame has an unknown type");
   }
 }
 

@@ -61,7 +61,7 @@ void for_each_method(const Check& check_one) {
   }(std::make_index_sequence<std::variant_size_v<Methods>>());
 }
 
-std::string problem_of(ByteView payload) {
+std::string refusal(ByteView payload) {
   const Parsed<ClientMethod> method = decode_method(payload);
   EXPECT_FALSE(method.has_value());
   return method ? "" : reply_text(method.error());
@@ -96,7 +96,7 @@ TEST(Method, EveryServerMethodRoundTripsAndIsRefusedFromAClient) {
     const Parsed<M> read = read_arguments<M>(ByteView(payload).substr(4));
     ASSERT_TRUE(read.has_value()) << M::name;
     EXPECT_TRUE(boost::pfr::eq(*read, method)) << M::name;
-    EXPECT_EQ(problem_of(payload), "COMMAND_INVALID - only a server sends this method");
+    EXPECT_EQ(refusal(payload), "COMMAND_INVALID - only a server sends this method");
     EXPECT_EQ(method_name(M::id), M::name);
   });
 }
@@ -105,16 +105,16 @@ TEST(Method, EveryCutOfEveryMethodIsRefused) {
   for_each_method<ClientMethod>([]<Method M>(const M& method) {
     const std::string payload = payload_of(encoded(1, method));
     for (std::size_t size = 4; size < payload.size(); ++size) {
-      const std::string problem = problem_of(ByteView(payload).substr(0, size));
+      const std::string problem = refusal(ByteView(payload).substr(0, size));
       EXPECT_EQ(problem, "SYNTAX_ERROR - arguments are cut short") << M::name << " " << size;
     }
-    EXPECT_EQ(problem_of(payload + '\0'), "SYNTAX_ERROR - octets follow the arguments");
+    EXPECT_EQ(refusal(payload + '\0'), "SYNTAX_ERROR - octets follow the arguments");
   });
 }
 
 TEST(Method, WithoutANumberIsAFrameError) {
   for (const ByteView payload : {"", "\0", "\0\x3c", "\0\x3c\0"}) {
-    EXPECT_EQ(problem_of(payload), "FRAME_ERROR - a method frame has no room for a method");
+    EXPECT_EQ(refusal(payload), "FRAME_ERROR - a method frame has no room for a method");
   }
   EXPECT_EQ(method_id("abc"), MethodId{});
 }
@@ -125,7 +125,7 @@ TEST(Method, UnknownOnesAreNotImplemented) {
                                  ByteView("\0\0\0\0", 4),
                                  ByteView("\xff\xff\xff\xff", 4),
                                  ByteView("\0\x46\0\x0a", 4)}) {  // The class file of 0-8.
-    EXPECT_EQ(problem_of(payload), "NOT_IMPLEMENTED - there is no such method");
+    EXPECT_EQ(refusal(payload), "NOT_IMPLEMENTED - there is no such method");
     EXPECT_EQ(method_name(method_id(payload)), "unknown");
   }
 }
@@ -153,7 +153,7 @@ TEST(Method, BitsFillAnOctetFromItsLowestBit) {
 TEST(Method, AMalformedTableIsASyntaxError) {
   QueueDeclare method;
   method.arguments.entries = ByteView("\1a?", 3);
-  EXPECT_EQ(problem_of(payload_of(encoded(1, method))),
+  EXPECT_EQ(refusal(payload_of(encoded(1, method))),
             "SYNTAX_ERROR - a table has a value of an unknown type");
 }
 

@@ -30,14 +30,14 @@ std::string written(const Write& write) {
   return std::string(out.view().substr(4));
 }
 
-std::string problem_of(ByteView entries) {
+std::string table_problem(ByteView entries) {
   const std::optional<Problem> problem = validate_table(entries);
   return problem ? reply_text(*problem) : "fine";
 }
 
 std::optional<std::int64_t> integer(char type, ByteView payload) {
   const std::string entries = std::string("\1a") + type + std::string(payload);
-  EXPECT_EQ(problem_of(entries), "fine");
+  EXPECT_EQ(table_problem(entries), "fine");
   return Table{entries}.find("a")->integer();
 }
 
@@ -61,7 +61,7 @@ TEST(Table, OtherValuesAreOfTheirTypeOnly) {
                               sized("hi") + "\3bin" + "x" + sized("\xff") + "\4time" + "T" +
                               std::string(6, '\0') + "\1\2" + "\4void" + "V" + "\5array" + "A" +
                               sized("V") + "\5table" + "F" + sized("\1xV");
-  ASSERT_EQ(problem_of(entries), "fine");
+  ASSERT_EQ(table_problem(entries), "fine");
   const Table table{entries};
   EXPECT_EQ(table.find("true")->boolean(), true);
   EXPECT_EQ(table.find("flt")->real(), 1.5);
@@ -91,10 +91,10 @@ TEST(Table, TheFirstEntryOfANameCounts) {
 }
 
 TEST(Table, AnEmptyOneIsFine) {
-  EXPECT_EQ(problem_of(""), "fine");
-  EXPECT_EQ(problem_of(ByteView()), "fine");
+  EXPECT_EQ(table_problem(""), "fine");
+  EXPECT_EQ(table_problem(ByteView()), "fine");
   EXPECT_TRUE(Table{}.begin() == Table{}.end());
-  EXPECT_EQ(problem_of(std::string("\0V", 2)), "fine");  // A name may be empty.
+  EXPECT_EQ(table_problem(std::string("\0V", 2)), "fine");  // A name may be empty.
 }
 
 TEST(Table, EveryCutIsRefused) {
@@ -106,16 +106,17 @@ TEST(Table, EveryCutIsRefused) {
     table.close();
     table.name("text").text("value");
   });
-  ASSERT_EQ(problem_of(whole), "fine");
+  ASSERT_EQ(table_problem(whole), "fine");
   const std::size_t first_entry = 3 + 4 + 3 + 4 + 9;
   for (std::size_t size = 1; size < whole.size(); ++size) {
     if (size == first_entry) continue;
-    EXPECT_EQ(problem_of(ByteView(whole).substr(0, size)), "SYNTAX_ERROR - a table is cut short");
+    EXPECT_EQ(table_problem(ByteView(whole).substr(0, size)),
+              "SYNTAX_ERROR - a table is cut short");
   }
   // A nested one may not reach beyond its parent, though there are bytes.
   std::string long_array = whole;
   ++long_array[13];
-  EXPECT_EQ(problem_of(long_array), "SYNTAX_ERROR - a table is cut short");
+  EXPECT_EQ(table_problem(long_array), "SYNTAX_ERROR - a table is cut short");
 }
 
 TEST(Table, LengthsAreNotBelieved) {
@@ -124,7 +125,7 @@ TEST(Table, LengthsAreNotBelieved) {
                                 ByteView("\x80\0\0\0", 4),
                                 ByteView("\0\0\0\3", 4)}) {
     for (const char type : {'S', 'x', 'F', 'A'}) {
-      EXPECT_EQ(problem_of(std::string("\1a") + type + std::string(length) + "VV"),
+      EXPECT_EQ(table_problem(std::string("\1a") + type + std::string(length) + "VV"),
                 "SYNTAX_ERROR - a table is cut short");
     }
   }
@@ -135,7 +136,7 @@ TEST(Table, UnknownTypesAreRefused) {
   for (int type = 0; type < 256; ++type) {
     const char letter = static_cast<char>(type);
     if (known.find(letter) != ByteView::npos) continue;
-    EXPECT_EQ(problem_of(std::string("\1a") + letter + "12345678"),
+    EXPECT_EQ(table_problem(std::string("\1a") + letter + "12345678"),
               "SYNTAX_ERROR - a table has a value of an unknown type");
   }
 }
@@ -151,11 +152,11 @@ std::string nested(std::size_t depth, char type) {
 
 TEST(Table, MayBeNestedEightDeep) {
   for (const char type : {'F', 'A'}) {
-    EXPECT_EQ(problem_of(nested(table_depth_max, type)), "fine");
-    EXPECT_EQ(problem_of(nested(table_depth_max + 1, type)),
+    EXPECT_EQ(table_problem(nested(table_depth_max, type)), "fine");
+    EXPECT_EQ(table_problem(nested(table_depth_max + 1, type)),
               "SYNTAX_ERROR - a table is nested too deeply: 9 (limit 8)");
   }
-  EXPECT_EQ(problem_of(nested(5000, 'A')).substr(0, 40),
+  EXPECT_EQ(table_problem(nested(5000, 'A')).substr(0, 40),
             "SYNTAX_ERROR - a table is nested too dee");
 }
 
@@ -164,8 +165,8 @@ TEST(Table, MayHaveAThousandValuesInAll) {
   std::string entries = "\1aA" + sized(some) + "\1bA" + sized(some);
   for (int i = 0; i < 198; ++i)
     entries += "\1cV";
-  EXPECT_EQ(problem_of(entries), "fine");
-  EXPECT_EQ(problem_of(entries + "\1cV"),
+  EXPECT_EQ(table_problem(entries), "fine");
+  EXPECT_EQ(table_problem(entries + "\1cV"),
             "SYNTAX_ERROR - a table has too many values: 1001 (limit 1000)");
 }
 
@@ -223,13 +224,13 @@ TEST(TableWriter, WritesWhatClientsRead) {
             "05636f756e746c0000000000000003"
             "0c726f7574696e672d6b65797341000000065300000001"
             "6b");
-  EXPECT_EQ(problem_of(entries), "fine");
+  EXPECT_EQ(table_problem(entries), "fine");
 }
 
 TEST(TableWriter, CopiesEntriesOfAnyType) {
   const std::string original = nested(4, 'F') + nested(3, 'A') + "\1bb\7\1ss\1\1\1dd12345678" +
                                "\1DD12345" + "\1tt\1" + "\1sS" + sized("text");
-  ASSERT_EQ(problem_of(original), "fine");
+  ASSERT_EQ(table_problem(original), "fine");
   const std::string copied = written([&](TableWriter& table) {
     for (const auto& [name, value] : Table{original})
       table.name(name).value(value);
