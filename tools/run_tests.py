@@ -15,6 +15,8 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOBS = str(os.cpu_count() or 2)
+# Tests wait for two fifths of their time: for a process to start, a lease to end, a disk.
+TEST_JOBS = str(int(JOBS) + 1)
 # Layers with threads: what ThreadSanitizer has something to say about.
 THREADED = ("io", "journal", "engine", "gateway", "client", "worker")
 # Layers that clang-tidy reads in ./test; `./dev clang-tidy` reads all of them.
@@ -47,11 +49,11 @@ def need(name, *command):
     return False
 
 
-def ctest(part, *options, jobs=JOBS):
+def ctest(part, *options):
     """Runs CTest in the part's build directory and counts what it ran."""
     global passed
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
-        succeeded = run(["ctest", "--test-dir", f"build/{part}", "--output-on-failure", "-j", jobs,
+        succeeded = run(["ctest", "--test-dir", f"build/{part}", "--output-on-failure", "-j", TEST_JOBS,
                          "--no-tests=error", "--output-junit", report.name, *options])
         failed_here = 0
         try:
@@ -94,8 +96,7 @@ def lint():
 
 def release():
     if configure("release") and build("release"):
-        # Two of five seconds these tests wait: for a process to start, a lease to end, a disk.
-        ctest("release", jobs=str(int(JOBS) + 1))
+        ctest("release")
 
 
 def asan():
