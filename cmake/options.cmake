@@ -33,7 +33,6 @@ if(CMAKE_UNITY_BUILD)
   # Up to eight files of a target are one translation unit: half of the time. What each declares for
   # itself is then seen by its neighbours; the preset `clang` compiles every file alone.
   set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
-  target_compile_options(sluice_flags INTERFACE -Wno-shadow)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(sluice_flags INTERFACE -Wno-subobject-linkage)
   endif()

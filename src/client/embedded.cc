@@ -255,10 +255,9 @@ journal::LogOptions log_options(const EmbeddedOptions& options) {
 }
 
 engine::SyncPolicy sync_policy(const EmbeddedOptions& options) {
-  using Kind = engine::SyncPolicy::Kind;
-  if (!options.sync().has_value()) return {.kind = Kind::never};
+  if (!options.sync().has_value()) return {.kind = engine::SyncPolicy::Kind::never};
   if (*options.sync() == Duration{0}) return {};
-  return {.kind = Kind::interval, .interval = *options.sync()};
+  return {.kind = engine::SyncPolicy::Kind::interval, .interval = *options.sync()};
 }
 
 }  // namespace

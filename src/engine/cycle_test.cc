@@ -15,7 +15,7 @@
 namespace sluice::engine {
 namespace {
 
-constexpr SessionId session{1};
+constexpr SessionId only_session{1};
 constexpr std::uint32_t segment_bytes = 64u << 10;
 constexpr const char* journal_file = "0000000000000001.seg";
 constexpr Now now{Time(Duration(1'000'000)), WallTime(Duration(1'000'000))};
@@ -74,7 +74,7 @@ class World {
 
   void apply(model::Command command, RequestBatch batch = {}) {
     batch.requests.push_back({++sequence_, std::move(command)});
-    cycle_->apply(session, std::move(batch), now);
+    cycle_->apply(only_session, std::move(batch), now);
   }
 
   void commit() {
@@ -86,7 +86,7 @@ class World {
   void collect() { cycle_->collect(); }
 
   /// The session leaves.
-  void detach() { cycle_->abandon(session, now); }
+  void detach() { cycle_->abandon(only_session, now); }
 
   std::uint64_t unwritten_bytes() const { return cycle_->unwritten_bytes(); }
 
@@ -100,7 +100,7 @@ class World {
       const model::Push push{queue, "type", payload, &batch.options.back()};
       batch.requests.push_back({++sequence_, push});
     }
-    cycle_->apply(session, std::move(batch), now);
+    cycle_->apply(only_session, std::move(batch), now);
   }
 
   void push(ByteView queue, model::PushOptions options = {}) {

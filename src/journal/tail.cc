@@ -99,9 +99,9 @@ void Tail::merge(const Chunks::iterator& small) {
     auto made = std::make_shared<Chunk>();
     made->segment = chunk->segment;
     made->offset = chunk->offset;
-    const std::size_t block_bytes =
+    const std::size_t reserved =
         std::clamp(bytes_max_ / blocks_in_cache_min, block_bytes_min, block_bytes_max);
-    made->bytes.reserve(std::max(block_bytes, size));
+    made->bytes.reserve(std::max(reserved, size));
     made->bytes.append(chunk->bytes.view());
     made->is_retired = true;
     made->is_block = true;

@@ -6,8 +6,8 @@
 namespace sluice::reference {
 namespace {
 
-constexpr std::array<ByteView, 4> exchanges{"e0", "e1", "e2", "e3"};
-constexpr std::array<ByteView, 4> queues{"q0", "q1", "q2", "q3"};
+constexpr std::array<ByteView, 4> exchange_names{"e0", "e1", "e2", "e3"};
+constexpr std::array<ByteView, 4> queue_names{"q0", "q1", "q2", "q3"};
 constexpr std::array<ByteView, 6> keys{"a", "b", "a.b", "a.b.a", "", "q1"};
 constexpr std::array<ByteView, 8> patterns{"a", "b", "#", "*", "a.*", "a.#", "#.b.#", "*.b.#"};
 
@@ -22,7 +22,7 @@ void Pair::publish(const model::Push& job, Choices& choices) {
   model::PushOptions options = *job.options;
   if (choices.one_in(2)) options.headers.emplace_back("color", choices.one_in(2) ? "red" : "blue");
   model::Publish command;
-  command.exchange = choices.one_in(6) ? ByteView() : one_of(exchanges, choices);
+  command.exchange = choices.one_in(6) ? ByteView() : one_of(exchange_names, choices);
   command.key = one_of(keys, choices);
   command.job = {{}, job.type, job.payload, &options};
   const std::vector<ByteView> more{one_of(keys, choices), one_of(keys, choices)};
@@ -37,14 +37,14 @@ void Pair::change_routing(Choices& choices) {
     case 1:
       return put_exchange(choices);
     case 2:
-      command = model::DeleteExchange{one_of(exchanges, choices), choices.one_in(2)};
+      command = model::DeleteExchange{one_of(exchange_names, choices), choices.one_in(2)};
       break;
     case 3:
       command = model::Unbind{binding(choices)};
       break;
     case 4:
       command = model::ListExchanges{};
-      if (choices.one_in(2)) command = model::GetExchange{one_of(exchanges, choices)};
+      if (choices.one_in(2)) command = model::GetExchange{one_of(exchange_names, choices)};
       break;
     default:
       command = model::Bind{binding(choices)};
@@ -59,16 +59,16 @@ void Pair::put_exchange(Choices& choices) {
   exchange->is_durable = !choices.one_in(4);
   exchange->is_auto_delete = choices.one_in(4);
   exchange->is_internal = choices.one_in(8);
-  if (choices.one_in(4)) exchange->alternate = std::string(one_of(exchanges, choices));
-  apply(model::RoutingCommand(model::PutExchange{one_of(exchanges, choices), exchange}));
+  if (choices.one_in(4)) exchange->alternate = std::string(one_of(exchange_names, choices));
+  apply(model::RoutingCommand(model::PutExchange{one_of(exchange_names, choices), exchange}));
 }
 
 std::shared_ptr<model::Binding> Pair::binding(Choices& choices) {
   auto binding = std::make_shared<model::Binding>();
-  binding->exchange = one_of(exchanges, choices);
+  binding->exchange = one_of(exchange_names, choices);
   binding->is_to_exchange = choices.one_in(4);
   binding->destination =
-      binding->is_to_exchange ? one_of(exchanges, choices) : one_of(queues, choices);
+      binding->is_to_exchange ? one_of(exchange_names, choices) : one_of(queue_names, choices);
   binding->key = one_of(patterns, choices);
   if (choices.one_in(2)) binding->headers.emplace_back("trace", "");
   if (choices.one_in(2)) binding->headers.emplace_back("color", "red");

@@ -16,7 +16,7 @@
 namespace sluice::amqp {
 namespace {
 
-constexpr std::uint64_t body_bytes_max = 1000;
+constexpr std::uint64_t body_limit = 1000;
 constexpr ByteView persistent{"\x10\0\2", 3};
 
 std::string header_payload(std::uint64_t body_bytes, std::uint16_t class_id = content_class_id) {
@@ -35,7 +35,7 @@ Frame body(ByteView payload) {
 }
 
 ContentAssembler started() {
-  ContentAssembler assembler(body_bytes_max);
+  ContentAssembler assembler(body_limit);
   assembler.start({.exchange = {"mail"}, .routing_key = {"to.ada"}});
   return assembler;
 }
@@ -86,7 +86,7 @@ TEST(ContentAssembler, SeveralFramesAreJoined) {
 }
 
 TEST(ContentAssembler, WhatIsViewedIsKeptBeforeTheInputMoves) {
-  ContentAssembler assembler(body_bytes_max);
+  ContentAssembler assembler(body_limit);
   {
     const std::string exchange = "mail";
     const std::string key = "to.ada";
@@ -134,9 +134,9 @@ TEST(ContentAssembler, AMessageMayBeGivenUpHalfReceived) {
 
 TEST(ContentAssembler, ABodyMayBeAsLargeAsTheLimit) {
   ContentAssembler assembler = started();
-  EXPECT_EQ(assembler.next(header(header_payload(body_bytes_max))), Assembled::more);
+  EXPECT_EQ(assembler.next(header(header_payload(body_limit))), Assembled::more);
   ContentAssembler other = started();
-  EXPECT_EQ(refusal(other, header(header_payload(body_bytes_max + 1))),
+  EXPECT_EQ(refusal(other, header(header_payload(body_limit + 1))),
             "PRECONDITION_FAILED - the message is too large, in octets: 1001 (limit 1000)");
   EXPECT_FALSE(closes_connection(other.problem().code));
   for (const std::uint64_t huge :
@@ -209,7 +209,7 @@ TEST(ContentAssembler, CostOfAMessageInAndOut) {
   const std::string stream = published_messages(count);
   FrameParser parser;
   ASSERT_EQ(parser.next(protocol_header), Outcome::opened);
-  ContentAssembler assembler(body_bytes_max);
+  ContentAssembler assembler(body_limit);
   Buffer out;
   std::uint64_t messages = 0;
   const auto take = [&](const Frame& frame) {

@@ -11,7 +11,7 @@ constexpr std::uint8_t unknown_type = 0xFF;
 constexpr std::uint8_t sized_type = 0xFE;
 
 /// By type letter: octets of the payload, or one of the two above.
-constexpr std::array<std::uint8_t, 256> payload_bytes = [] {
+constexpr std::array<std::uint8_t, 256> bytes_of_type = [] {
   std::array<std::uint8_t, 256> bytes{};
   bytes.fill(unknown_type);
   const auto set = [&](ByteView letters, std::uint8_t count) {
@@ -31,7 +31,7 @@ constexpr std::array<std::uint8_t, 256> payload_bytes = [] {
 /// Reads one value. False: it is cut short, or of an unknown type (then `in` is still ok()).
 bool read_value(OctetReader& in, Value& value) {
   const auto type = in.number<std::uint8_t>();
-  const std::uint8_t bytes = payload_bytes[type];
+  const std::uint8_t bytes = bytes_of_type[type];
   if (bytes == unknown_type) return false;
   value.type = static_cast<ValueType>(type);
   value.payload = bytes == sized_type ? in.long_string() : in.octets(bytes);
