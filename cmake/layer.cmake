@@ -34,7 +34,7 @@ function(add_layer NAME)
     target_link_libraries(sluice_${NAME} ${SCOPE} Boost::json fmt::fmt)
   endif()
   if(TESTS AND SLUICE_BUILD_TESTS AND SLUICE_BUILD_UNIT_TESTS)
-    add_layer_tests(${NAME} ${TESTS})
+    add_unit_tests(${NAME} sluice_${NAME} ${TESTS})
   endif()
   if(SLUICE_SANITIZE STREQUAL "fuzz")
     list(FILTER ALL INCLUDE REGEX "_fuzz\\.cc$")
@@ -46,18 +46,18 @@ function(add_layer NAME)
   endif()
 endfunction()
 
-# One program per layer, each TEST() of it a CTest test.
-function(add_layer_tests NAME)
+# The program NAME_test over LIBRARY; each TEST() is a CTest test, run from the root of the checkout.
+function(add_unit_tests NAME LIBRARY)
   find_package(GTest REQUIRED)
   include(GoogleTest)
   add_executable(${NAME}_test ${ARGN})
-  target_link_libraries(${NAME}_test PRIVATE sluice_${NAME} sluice_flags GTest::gtest_main)
+  target_link_libraries(${NAME}_test PRIVATE ${LIBRARY} sluice_flags GTest::gtest_main)
   # They run for a moment and are compiled for long; what they test keeps its -O1.
   target_compile_options(${NAME}_test PRIVATE $<$<CONFIG:Debug>:-O0>)
   find_library(RAPIDCHECK rapidcheck)
   if(RAPIDCHECK)
     target_link_libraries(${NAME}_test PRIVATE ${RAPIDCHECK})
   endif()
-  gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${NAME} TIMEOUT 300
-    ENVIRONMENT "RC_PARAMS=max_success=500")
+  gtest_discover_tests(${NAME}_test WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${NAME} TIMEOUT 300 ENVIRONMENT "RC_PARAMS=max_success=500")
 endfunction()

@@ -20,9 +20,14 @@ endif()
 option(SLUICE_COVERAGE "Count what runs (Clang; ./dev coverage)" OFF)
 set(SLUICE_SANITIZE "" CACHE STRING "asan (with UBSan) | tsan | fuzz | empty")
 
+if(NOT SLUICE_COVERAGE)  # llvm-cov wants the files.
+  # Where the checkout lies is not in what is built, so one need not compile what another one has.
+  add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+endif()
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
+    CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 add_library(sluice_flags INTERFACE)

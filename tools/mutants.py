@@ -3,7 +3,7 @@
 
     tools/mutants.py [NUMBER ...]        all of them, or some
 
-The sources are copied to build/mutants/source with all edits made at once; a program asks for its mistake by the
+The sources are copied to build/mutants with all edits made at once; a program asks for its mistake by the
 environment variable SLUICE_MUTANT, so that everything is built once. Without a mistake every catcher must pass; with
 each one some catcher of it must fail: by a check, not by running out of time (unless the mutant says `hangs = true`).
 A mutant that nothing catches is a hole in the tests. A text that is not found exactly once fails the run, too: whoever
@@ -23,6 +23,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests/mutants/mutants.toml"
 PLACE = ROOT / "build/mutants"
+FOLDERS = ("src", "include", "cmake", "tests/reference")
 LAYERS_UP_TO = "gateway"  # The layers above have no mutants.
 SECONDS_MAX = 120  # of one catcher
 
@@ -76,9 +77,8 @@ def check_list(listed, mutants, wanted):
 
 def copy_sources(edits):
     """A tree with the edits made; files that stay as they were keep their times, so that little is built again."""
-    source = PLACE / "source"
     texts = {}
-    for folder in ("src", "include", "cmake", "tests/reference"):
+    for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file():
                 texts[str(path.relative_to(ROOT))] = path.read_bytes().decode()
@@ -90,11 +90,11 @@ def copy_sources(edits):
         texts[edit["file"]] = text.replace(edit["original"], edit["replacement"])
     texts["mutant.h"] = HEADER
     texts["CMakeLists.txt"] = cmake_file()
-    for path in sorted(source.rglob("*"), reverse=True) if source.exists() else []:
-        if path.is_file() and str(path.relative_to(source)) not in texts:
+    for path in [path for folder in FOLDERS for path in (PLACE / folder).rglob("*")]:
+        if path.is_file() and str(path.relative_to(PLACE)) not in texts:
             path.unlink()
     for name, text in texts.items():
-        path = source / name
+        path = PLACE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
@@ -118,7 +118,7 @@ def build(catchers):
     # ccache does not see through -include unless it may hash the text itself.
     environment = dict(os.environ, CCACHE_SLOPPINESS="pch_defines,time_macros")
     targets = sorted({command[0] for command in catchers.values()})
-    for command in (["cmake", "-S", PLACE / "source", "-B", PLACE / "build", "-G", "Ninja",
+    for command in (["cmake", "-S", PLACE, "-B", PLACE / "build", "-G", "Ninja",
                      "-DCMAKE_UNITY_BUILD=ON"],
                     ["cmake", "--build", PLACE / "build", "-j", str(os.cpu_count() or 2), "--target", *targets]):
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

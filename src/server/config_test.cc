@@ -276,7 +276,7 @@ std::string file_text(const std::filesystem::path& path) {
 
 TEST(ConfigDocs, TheExampleFileIsWhatTheCodeSays) {
   // Rewrite it with: sluice serve --print-example-config > packaging/sluice.toml
-  EXPECT_EQ(file_text(SLUICE_SOURCE_DIR "/packaging/sluice.toml"), example_toml());
+  EXPECT_EQ(file_text("packaging/sluice.toml"), example_toml());
 }
 
 TEST_F(ConfigFile, TheExampleFileWithItsSettingsTakenInIsTheDefault) {
@@ -296,7 +296,7 @@ TEST_F(ConfigFile, TheExampleFileWithItsSettingsTakenInIsTheDefault) {
 
 TEST(ConfigDocs, TheTableOfTheDocumentationIsWhatTheCodeSays) {
   // Take a new one from: sluice serve --print-settings-table
-  const std::string page = file_text(SLUICE_SOURCE_DIR "/docs/configuration.md");
+  const std::string page = file_text("docs/configuration.md");
   EXPECT_NE(page.find(markdown_table()), std::string::npos);
 }
 
