@@ -229,26 +229,17 @@ void Engine::Impl::detach(SessionId session) {
     const std::lock_guard lock(sessions_mutex_);
     sessions_.erase(session.value);
   }
-  Inbound inbound;
-  inbound.session = session;
-  inbound.is_detach = true;
-  put(std::move(inbound));
+  put({.session = session, .is_detach = true});
 }
 
 void Engine::Impl::submit(SessionId session, RequestBatch batch) {
-  Inbound inbound;
-  inbound.session = session;
-  inbound.batch = std::move(batch);
-  put(std::move(inbound));
+  put({.session = session, .batch = std::move(batch)});
 }
 
 bool Engine::Impl::submit_quietly(SessionId session, RequestBatch batch) {
   const bool is_little =
       batch.requests.size() <= help_requests_max && batch.bytes.size() <= help_bytes_max;
-  Inbound inbound;
-  inbound.session = session;
-  inbound.batch = std::move(batch);
-  return put(std::move(inbound), is_little);
+  return put({.session = session, .batch = std::move(batch)}, is_little);
 }
 
 /// True: the engine rests, and need not be woken for so little.
@@ -277,12 +268,10 @@ bool Engine::Impl::send(SessionId session, std::vector<SessionReply>& replies) {
 
 void Engine::Impl::run_on_engine(std::function<void()> task) {
   std::promise<void> done;
-  Inbound inbound;
-  inbound.task = [&task, &done] {
+  put({.task = [&task, &done] {
     task();
     done.set_value();
-  };
-  put(std::move(inbound));
+  }});
   done.get_future().wait();
 }
 

@@ -37,10 +37,10 @@ Result<Restored> restore(io::Directory& directory, io::Clock& clock, const Engin
 
 /// What is handed to the engine: requests of a session, its end, or a task.
 struct Inbound {
-  SessionId session;
-  RequestBatch batch;
+  SessionId session{};
+  RequestBatch batch{};
   bool is_detach = false;
-  std::function<void()> task;  ///< Runs in the engine's turn instead.
+  std::function<void()> task{};  ///< Runs in the engine's turn instead.
 };
 
 class Life {
