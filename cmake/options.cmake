@@ -45,6 +45,8 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Not when optimising: inlined library code gives false alarms then (std::vector::insert, GCC 12).
   target_compile_options(sluice_flags INTERFACE $<$<CONFIG:Debug>:-Wnull-dereference>)
+  # Functions of a file may be inlined though others can see them: nobody replaces ours at run time.
+  add_compile_options(-fno-semantic-interposition)
   # -Wno-tsan: Asio uses atomic_thread_fence, which GCC's TSan does not model.
   target_compile_options(sluice_flags INTERFACE -Wduplicated-cond -Wlogical-op -Wuseless-cast)
 endif()

@@ -29,7 +29,6 @@
 #include "model/limits.h"
 #include "model/reply.h"
 
-#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -223,6 +222,7 @@ class Core {
   QueueNames queue_names_;
   Routes routes_;
   Queue* last_queue_ = nullptr;  ///< Found last; a batch of pushes names one queue.
+  Buffer headers_;               ///< Of the job that is being put.
   UniqueKeys keys_;
   std::map<model::JobId, std::vector<model::JobId>> dependents_;
   std::vector<Settled> settled_;

@@ -135,9 +135,9 @@ bool Core::forward(
   model::Publish publish{exchange, letter.keys.front(), {}, &more_keys, nullptr};
   publish.job = model::Push{{}, record->type, record->payload, &options};
   if (!matched.empty()) publish.headers = &matched;
-  const Result<std::vector<QueueIndex>> queues = routes_.queues_for(publish, Routes::From::server);
+  const auto queues = routes_.queues_for(publish, Routes::From::server);
   if (!queues) return false;
-  std::vector<PushPlan> plans;
+  PushPlans plans;
   for (const QueueIndex index : *queues) {
     Queue& target = *queues_[index];
     const bool goes_round =

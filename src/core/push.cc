@@ -28,13 +28,6 @@ Duration bounded_ttl(Duration wanted, const model::QueuePolicy& policy) {
   return wanted.count() == 0 ? policy.ttl_max : std::min(wanted, policy.ttl_max);
 }
 
-Buffer encoded_headers(const model::PushOptions& options) {
-  Buffer headers;
-  for (const auto& [key, value] : options.headers)
-    model::put_header(headers, key, value);
-  return headers;
-}
-
 }  // namespace
 
 void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
@@ -53,9 +46,9 @@ void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output
 }
 
 void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, Output& out) {
-  Result<std::vector<QueueIndex>> queues = routes_.queues_for(publish);
+  const Result<std::span<const QueueIndex>> queues = routes_.queues_for(publish);
   if (!queues) return refuse(ticket, queues.error(), out);
-  std::vector<PushPlan> plans;
+  PushPlans plans;
   for (const QueueIndex index : *queues) {
     Result<PushPlan> planned = plan(publish.job, queues_[index].get(), now);
     if (!planned) {
@@ -287,7 +280,9 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
       job.due = now.time + ttl;
     }
   }
-  const Buffer headers = encoded_headers(options);
+  headers_.clear();
+  for (const auto& [key, value] : options.headers)
+    model::put_header(headers_, key, value);
   Buffer details;
   if (job.details != no_details) put_details(details, jobs_.details(slot), {});
   job.home = out.here();
@@ -303,7 +298,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
                                        .created = now.time,
                                        .type = push.type,
                                        .payload = push.payload,
-                                       .headers = headers.view(),
+                                       .headers = headers_.view(),
                                        .details = details.view()});
   live_bytes_ += job.record_bytes;
   ++queue.pushed_total;

@@ -9,6 +9,8 @@
 #include "model/command.h"
 #include "model/queue_policy.h"
 
+#include <boost/container/small_vector.hpp>
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -74,6 +76,9 @@ struct PushPlan {
   Slot replaced = no_slot;               ///< The job whose place the new one takes.
   std::optional<model::JobId> existing;  ///< The job that it already is: nothing will be done.
 };
+
+/// Of a publish, a plan for each queue that it goes to: mostly one or a few.
+using PushPlans = boost::container::small_vector<PushPlan, 4>;
 
 /// Why a job dies.
 struct Cause {

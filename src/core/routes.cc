@@ -228,7 +228,7 @@ model::Answer Routes::change(const model::ListExchanges&, Output&) const {
 
 // -- Publishing. ---------------------------------------------------------------------------------
 
-Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish, From from) {
+Result<std::span<const QueueIndex>> Routes::queues_for(const model::Publish& publish, From from) {
   Router::Node* exchange = nullptr;
   if (!publish.exchange.empty()) {
     const Result<Router::Node*> node = known(publish.exchange);
@@ -251,10 +251,10 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
     Result<void> fits = check_size("key", address.key.size(), model::routing_key_bytes_max);
     if (!fits) return tl::unexpected<Error>(fits.error());
   }
-  std::vector<QueueIndex> queues;
+  reached_.clear();
   if (exchange != nullptr) {
     Budget budget(model::routing_steps_max);
-    queues = router_.route(*exchange, addresses_, budget);
+    reached_ = router_.route(*exchange, addresses_, budget);
     if (budget.is_exhausted()) {
       return fail(ErrorCode::too_big,
                   "key: its way through exchange " + quoted(publish.exchange) + " has more than " +
@@ -264,16 +264,16 @@ Result<std::vector<QueueIndex>> Routes::queues_for(const model::Publish& publish
   } else {
     for (const Address& address : addresses_) {
       if (const auto named = names_.find(address.key); named != names_.end()) {
-        queues.push_back(named->second);
+        reached_.push_back(named->second);
       }
     }
   }
   // By name, each once: keys that reach the same queue stand beside each other.
-  std::sort(queues.begin(), queues.end(), [this](QueueIndex a, QueueIndex b) {
+  std::sort(reached_.begin(), reached_.end(), [this](QueueIndex a, QueueIndex b) {
     return queues_[a]->name < queues_[b]->name;
   });
-  queues.erase(std::unique(queues.begin(), queues.end()), queues.end());
-  return queues;
+  reached_.erase(std::unique(reached_.begin(), reached_.end()), reached_.end());
+  return std::span<const QueueIndex>(reached_);
 }
 
 // -- Recovery and cleaning. ----------------------------------------------------------------------

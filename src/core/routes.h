@@ -10,6 +10,7 @@
 #include "model/limits.h"
 
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -31,9 +32,9 @@ class Routes {
   /// Does what the command asks and writes the facts. An error has changed nothing.
   model::Answer apply(const model::RoutingCommand& command, Output& out);
   /// The queues that the message goes to, each once, by name. Errors: `no_exchange`; `no_perm`: the
-  /// exchange takes nothing from clients; `too_big`: a key.
-  Result<std::vector<QueueIndex>> queues_for(const model::Publish& publish,
-                                             From from = From::client);
+  /// exchange takes nothing from clients; `too_big`: a key. Valid until the next call.
+  Result<std::span<const QueueIndex>> queues_for(const model::Publish& publish,
+                                                 From from = From::client);
   /// The queue is removed: so are the bindings to it, and the exchanges that were there for them.
   void remove_queue(QueueIndex queue, Output& out);
   /// A new start: exchanges that are not durable are gone.
@@ -72,7 +73,8 @@ class Routes {
   const Queues& queues_;
   const std::function<Result<void>()> check_memory_;
   Router router_;
-  std::vector<Address> addresses_;  ///< Of the message that is being routed.
+  std::vector<Address> addresses_;   ///< Of the message that is being routed.
+  std::vector<QueueIndex> reached_;  ///< By it.
 };
 
 }  // namespace sluice::core

@@ -4,6 +4,7 @@
 #include "base/check.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace sluice::engine {
@@ -292,18 +293,10 @@ Position Cycle::covered() const {
 
 void Cycle::commit(Now now, bool is_idle) {
   if (failure_) return;
-  std::vector<Held> sayable;
-  const Position covered_now = covered();
-  for (Held& each : fresh_) {
-    const bool may_say = each.needs == Position() || each.needs < covered_now;
-    if (may_say) {
-      sayable.push_back(std::move(each));
-    } else {
-      held_.push_back(std::move(each));
-    }
-  }
+  say(fresh_);
+  held_.insert(
+      held_.end(), std::make_move_iterator(fresh_.begin()), std::make_move_iterator(fresh_.end()));
   fresh_.clear();
-  say(sayable);
 
   if (committer_ != nullptr && committer_->is_busy()) return;
   const bool is_removal_due = log_.is_removal_due();
@@ -384,54 +377,45 @@ void Cycle::finish(Written written) {
   log_.retire(std::move(written.batch));
   counters_.journal_bytes.store(log_.bytes(), std::memory_order_relaxed);
   counters_.journal_segments.store(log_.segment_count(), std::memory_order_relaxed);
-  release();
+  say(held_);  // All of it, before what is said at once from now on and needs as little.
 }
 
-/// Says all that has become true by the last write, so that what is said at once later on
-/// overtakes nothing that needs as little.
-void Cycle::release() {
-  const Position covered_now = covered();
-  const auto is_sayable = [covered_now](const Held& each) { return each.needs < covered_now; };
-  std::vector<Held> sayable;
-  while (!held_.empty() && is_sayable(held_.front())) {
-    sayable.push_back(std::move(held_.front()));
-    held_.pop_front();
-  }
-  // Few stand behind one that needs more.
-  auto kept = std::find_if(held_.begin(), held_.end(), is_sayable);
-  for (auto each = kept; each != held_.end(); ++each) {
-    if (is_sayable(*each)) {
-      sayable.push_back(std::move(*each));
-    } else {
-      *kept = std::move(*each);
-      ++kept;
-    }
-  }
-  held_.erase(kept, held_.end());
-  say(sayable);
-}
-
-/// Hands replies to their sessions: one call for each run of replies to the same session.
+/// Hands those of `replies` that may be said to their sessions, one call for each run of the same
+/// session, and leaves the others there in their order.
 void Cycle::say(std::vector<Held>& replies) {
-  std::size_t next = 0;
-  while (next < replies.size()) {
-    const SessionId session = session_of(replies[next].ticket);
+  const auto may_say = [covered_now = covered()](const Held& each) {
+    return each.needs == Position() || each.needs < covered_now;
+  };
+  auto next = std::find_if(replies.begin(), replies.end(), may_say);
+  auto kept = next;
+  while (next != replies.end()) {
+    const SessionId session = session_of(next->ticket);
+    const auto end = std::find_if(next, replies.end(), [&](const Held& each) {
+      return session_of(each.ticket) != session && may_say(each);
+    });
     std::vector<SessionReply> run;
-    const std::size_t first = next;
-    while (next < replies.size() && session_of(replies[next].ticket) == session)
-      ++next;
-    run.reserve(next - first);
-    for (std::size_t index = first; index < next; ++index) {
-      Held& each = replies[index];
-      run.push_back({sequence_of(each.ticket), std::move(each.answer), std::move(each.charge)});
-    }
-    if (send_(session, run)) continue;
-    for (const SessionReply& reply : run) {
-      const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
-      if (delivered == nullptr) continue;
-      for (const model::Delivery& job : (*delivered)->jobs) {
-        undelivered_.emplace_back(job.id, job.token);
+    run.reserve(static_cast<std::size_t>(std::count_if(next, end, may_say)));
+    for (; next != end; ++next) {
+      if (may_say(*next)) {
+        run.push_back(
+            {sequence_of(next->ticket), std::move(next->answer), std::move(next->charge)});
+      } else {
+        *kept = std::move(*next);
+        ++kept;
       }
+    }
+    hand_over(session, run);
+  }
+  replies.erase(kept, replies.end());
+}
+
+void Cycle::hand_over(SessionId session, std::vector<SessionReply>& replies) {
+  if (send_(session, replies)) return;
+  for (const SessionReply& reply : replies) {
+    const auto* delivered = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
+    if (delivered == nullptr) continue;
+    for (const model::Delivery& job : (*delivered)->jobs) {
+      undelivered_.emplace_back(job.id, job.token);
     }
   }
 }

@@ -15,7 +15,6 @@
 #include "engine/port.h"
 #include "engine/postponed.h"
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -135,8 +134,8 @@ class Cycle final : private core::RecordReader {
   bool is_due(Now now) const;
   void mark_idle(Now now);
   void finish(Written written);
-  void release();
-  void say(std::vector<Held>& held);
+  void say(std::vector<Held>& replies);
+  void hand_over(SessionId session, std::vector<SessionReply>& replies);
   Position covered() const;
   void fail(const Error& error);
 
@@ -149,7 +148,7 @@ class Cycle final : private core::RecordReader {
   Answers answers_;
   core::Output out_;
   std::vector<Held> fresh_;  ///< Replies of this cycle, not yet sorted into now and later.
-  std::deque<Held> held_;    ///< Wait for the disk.
+  std::vector<Held> held_;   ///< Wait for the disk.
   Postponed postponed_;
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;
