@@ -151,15 +151,15 @@ void Details::reset() {
   progress_percent = 0;
   progress_note.clear();
   ready_since = Position();
+  heap_bytes = 0;
 }
 
-std::size_t Details::heap_bytes() const {
-  std::size_t bytes = unique_key.capacity() + worker.capacity() + error.capacity() +
-                      progress_note.capacity() + waits_for.capacity() * sizeof(model::Dependency) +
-                      history.capacity() * sizeof(model::JobEvent);
+void Details::count_heap() {
+  heap_bytes = unique_key.capacity() + worker.capacity() + error.capacity() +
+               progress_note.capacity() + waits_for.capacity() * sizeof(model::Dependency) +
+               history.capacity() * sizeof(model::JobEvent);
   for (const model::JobEvent& event : history)
-    bytes += event.note.capacity();
-  return bytes;
+    heap_bytes += event.note.capacity();
 }
 
 void add_event(Details& details, model::JobEvent event) {

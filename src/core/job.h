@@ -78,8 +78,10 @@ struct Details {
 
   /// Back to a fresh one; strings and vectors keep their memory.
   void reset();
-  /// Bytes it holds beyond its own size, for the memory limit.
-  std::size_t heap_bytes() const;
+  void count_heap();
+
+  /// What it held beyond its own size at the last count_heap(), for the memory limit.
+  std::uint64_t heap_bytes = 0;
 };
 
 /// Appends to the bounded history: the first event and the latest ones stay.

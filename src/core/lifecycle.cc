@@ -62,7 +62,6 @@ void Core::assign(Slot slot, const JobChanged& changed) {
                         changed.has_result || changed.expires;
   if (!has_news) return;
   Details& details = jobs_.details(slot);
-  details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details.heap_bytes());
   // A lease taken without a name has no worker, whoever had the one before.
   if (changed.state == JobState::leased) details.worker = std::string(changed.worker);
   if (changed.is_error) details.error = std::string(changed.note);
@@ -91,7 +90,9 @@ void Core::assign(Slot slot, const JobChanged& changed) {
                               std::string(changed.worker),
                               std::string(changed.note.substr(0, note_bytes))});
   }
-  details_bytes_ += details.heap_bytes();
+  details_bytes_ -= details.heap_bytes;
+  details.count_heap();
+  details_bytes_ += details.heap_bytes;
 }
 
 // -- Lists, counters and timers. -----------------------------------------------------------------
@@ -377,9 +378,7 @@ void Core::remove_job(Slot slot, Output& out) {
   core::put_gone(*out.facts, job.id);
   unlink(slot);
   live_bytes_ -= std::min<std::uint64_t>(live_bytes_, job.record_bytes);
-  if (const Details* details = jobs_.details_if_any(slot)) {
-    details_bytes_ -= std::min<std::uint64_t>(details_bytes_, details->heap_bytes());
-  }
+  if (const Details* details = jobs_.details_if_any(slot)) details_bytes_ -= details->heap_bytes;
   jobs_.remove(slot);
 }
 

@@ -336,7 +336,8 @@ void Core::take_options(const model::PushOptions& options, Slot slot) {
     dependents_[dependency.id].push_back(job.id);
   }
   if (!details.waits_for.empty()) job.state = JobState::waiting;
-  details_bytes_ += details.heap_bytes();
+  details.count_heap();
+  details_bytes_ += details.heap_bytes;
 }
 
 }  // namespace sluice::core

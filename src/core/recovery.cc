@@ -186,9 +186,10 @@ void Core::find_dead_letters() {
 void Core::file_restored(Slot slot, Stragglers& stragglers) {
   const Job& job = jobs_[slot];
   Queue& queue = *queues_[job.queue];
-  const Details* details = jobs_.details_if_any(slot);
+  Details* details = jobs_.details_if_any(slot);
   if (details != nullptr) {
-    details_bytes_ += details->heap_bytes();
+    details->count_heap();
+    details_bytes_ += details->heap_bytes;
     if (job.state == JobState::waiting) {
       for (const model::Dependency& each : details->waits_for) {
         dependents_[each.id].push_back(job.id);
