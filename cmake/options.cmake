@@ -45,8 +45,6 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Not when optimising: inlined library code gives false alarms then (std::vector::insert, GCC 12).
   target_compile_options(sluice_flags INTERFACE $<$<CONFIG:Debug>:-Wnull-dereference>)
-  # Functions of a file may be inlined though others can see them: nobody replaces ours at run time.
-  add_compile_options(-fno-semantic-interposition)
   # -Wno-tsan: Asio uses atomic_thread_fence, which GCC's TSan does not model.
   target_compile_options(sluice_flags INTERFACE -Wduplicated-cond -Wlogical-op -Wuseless-cast)
 endif()
@@ -60,6 +58,11 @@ if(SLUICE_SANITIZE STREQUAL "")
     $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
   target_compile_definitions(sluice_flags INTERFACE _GLIBCXX_ASSERTIONS)
   target_link_options(sluice_flags INTERFACE -Wl,-z,relro,-z,now)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # What others can see may be inlined, too, as Clang does: nobody replaces our functions when
+    # they are loaded.
+    add_compile_options(-fno-semantic-interposition)
+  endif()
 elseif(SLUICE_SANITIZE STREQUAL "asan")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)

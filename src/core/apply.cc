@@ -175,11 +175,10 @@ model::Delivery Core::give_away(Slot slot, const PullWaiter& pull, Now now, Outp
   model::Delivery given = delivery(slot);
   given.token = {};
   given.attempt = next_attempt(jobs_[slot]);
-  ++queues_[jobs_[slot].queue]->succeeded_total;
   JobChanged changed = change(slot, JobState::succeeded, now);
   changed.attempt = given.attempt;
   changed.worker = pull.worker;
-  finish(slot, changed, now, out);
+  succeed(slot, changed, now, out);
   return given;
 }
 
@@ -228,11 +227,10 @@ void Core::handle(const model::Ack& ack, model::Ticket ticket, Now now, Output& 
   }
   const Result<Slot> slot = leased(ack.id, ack.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);
-  ++queues_[jobs_[*slot].queue]->succeeded_total;
   JobChanged changed = change(*slot, JobState::succeeded, now);
   changed.has_result = !ack.result.empty();
   changed.result = ack.result;
-  finish(*slot, changed, now, out);
+  succeed(*slot, changed, now, out);
   reply(ticket, model::Done{}, out, out.base);
 }
 

@@ -145,16 +145,16 @@ class Core {
   void assign(Slot slot, const JobChanged& changed);
   void link(Slot slot);
   void unlink(Slot slot);
-  /// A final job that set KEEP itself.
-  bool is_pinned(Slot slot) const;
+  bool is_pinned(Slot slot) const;  ///< A final job that set KEEP itself.
+  Duration keep_of(Slot slot) const;
   std::uint32_t payload_bytes(Slot slot) const;
   bool is_last_attempt(Slot slot) const;
-  /// Where a job that is not ready is listed.
-  JobList& list_of(Slot slot);
+  JobList& list_of(Slot slot);  ///< Of a job that is not ready.
   void arm(Slot slot);
   void disarm(Slot slot);
   JobChanged change(Slot slot, model::JobState state, Now now) const;
   void make_ready(Slot slot, std::uint64_t order, ByteView note, Now now, Output& out);
+  void succeed(Slot slot, JobChanged& changed, Now now, Output& out);
   void finish(Slot slot, JobChanged& changed, Now now, Output& out);
   void die(Slot slot, const Cause& cause, Now now, Output& out);
   bool forward(Slot, Now, const HeadersOf&, RecordReader&, Output&);  // dead_letters.cc

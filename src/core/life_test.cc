@@ -175,5 +175,48 @@ TEST_F(Life, AKeyWhoseJobIsGoneCannotBeReplacedWithinItsWindow) {
   EXPECT_EQ(TestCore::error_of(answer), ErrorCode::exists);
 }
 
+TEST_F(Life, AnAckOfAJobThatIsNotKeptWritesThatItIsGoneAndNothingElse) {
+  model::PushOptions options;
+  options.keep = Duration(0);
+  const model::JobId id = core_.push("mail", &options);
+  const model::Delivery job = core_.pull("mail");
+  EXPECT_TRUE(
+      std::holds_alternative<model::Done>(core_.apply(model::Ack{job.id, job.token, "fine"})));
+  Buffer gone;
+  put_gone(gone, id);
+  EXPECT_EQ(core_.written_bytes(), gone.size());
+  core_->check_invariants();
+  core_.restart(Duration(0));
+  EXPECT_EQ(TestCore::error_of(core_.apply(model::GetJob{id})), ErrorCode::no_job);
+}
+
+TEST_F(Life, WhoeverAwaitsAJobThatIsNotKeptIsToldHowItEnded) {
+  model::PushOptions options;
+  options.keep = Duration(0);
+  const model::JobId id = core_.push("mail", &options);
+  const model::Delivery job = core_.pull("mail");
+  EXPECT_TRUE(core_.replies(7, model::Await{id, Duration(60'000)}).empty());
+  for (const model::Reply& reply : core_.replies(8, model::Ack{job.id, job.token, "fine"})) {
+    if (reply.ticket == model::Ticket(8)) continue;
+    EXPECT_EQ(reply.ticket, model::Ticket(7));
+    const auto& told = std::get<std::unique_ptr<model::JobInfo>>(reply.answer);
+    EXPECT_EQ(told->state, JobState::succeeded);
+    return;
+  }
+  FAIL() << "nobody was told";
+}
+
+TEST_F(Life, AJobBehindOneThatIsNotKeptStarts) {
+  model::PushOptions options;
+  options.keep = Duration(0);
+  model::PushOptions behind;
+  behind.after.push_back({core_.push("mail", &options)});
+  const model::JobId later = core_.push("mail", &behind);
+  EXPECT_EQ(core_.state(later), JobState::waiting);
+  const model::Delivery job = core_.pull("mail");
+  core_.apply(model::Ack{job.id, job.token, {}});
+  EXPECT_EQ(core_.state(later), JobState::ready);
+}
+
 }  // namespace
 }  // namespace sluice::core

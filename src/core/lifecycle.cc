@@ -239,13 +239,26 @@ void Core::die(Slot slot, const Cause& cause, Now now, Output& out) {
   settled_.push_back({job.id, false});
 }
 
-void Core::finish(Slot slot, JobChanged& changed, Now now, Output& out) {
-  const Queue& queue = *queues_[jobs_[slot].queue];
+Duration Core::keep_of(Slot slot) const {
   const Details* details = jobs_.details_if_any(slot);
-  const Duration keep = details != nullptr && details->keep ? *details->keep : queue.policy.keep;
+  return details != nullptr && details->keep ? *details->keep
+                                             : queues_[jobs_[slot].queue]->policy.keep;
+}
+
+void Core::succeed(Slot slot, JobChanged& changed, Now now, Output& out) {
+  ++queues_[jobs_[slot].queue]->succeeded_total;
+  const bool is_asked_for = keep_of(slot).count() > 0 || awaited_.count(changed.id) > 0 ||
+                            dependents_.count(changed.id) > 0;
+  if (is_asked_for) return finish(slot, changed, now, out);
+  // Nobody will see how it ended: it is gone, and that is the one fact.
+  release_key(slot, out);
+  remove_job(slot, out);
+}
+
+void Core::finish(Slot slot, JobChanged& changed, Now now, Output& out) {
   changed.order = draw();
   // Dead jobs stay until somebody decides; the others for their keep.
-  if (changed.state != JobState::dead) changed.due = now.time + keep;
+  if (changed.state != JobState::dead) changed.due = now.time + keep_of(slot);
   forget_dependencies(slot);
   transition(slot, changed, out);
   release_key(slot, out);
@@ -363,11 +376,8 @@ void Core::keep_or_remove(Slot slot, Output& out) {
     const bool is_kept = !queue.policy.drops_dead || queue.policy.dead_letter_exchange;
     return is_kept ? void() : remove_job(slot, out);
   }
-  if (const std::optional<Duration> keep = jobs_.details(slot).keep) {
-    if (keep->count() == 0) remove_job(slot, out);
-    return;
-  }
-  if (queue.policy.keep.count() == 0) return remove_job(slot, out);
+  if (keep_of(slot).count() == 0) return remove_job(slot, out);
+  if (is_pinned(slot)) return;
   const JobList& kept = queue.lists[index_of(job.state)];
   while (kept.size() > queue.policy.keep_max)
     remove_job(kept.head(), out);

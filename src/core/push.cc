@@ -28,6 +28,12 @@ Duration bounded_ttl(Duration wanted, const model::QueuePolicy& policy) {
   return wanted.count() == 0 ? policy.ttl_max : std::min(wanted, policy.ttl_max);
 }
 
+void encode_headers(const model::PushOptions& options, Buffer& headers) {
+  headers.clear();
+  for (const auto& [key, value] : options.headers)
+    model::put_header(headers, key, value);
+}
+
 }  // namespace
 
 void Core::handle(const model::Push& push, model::Ticket ticket, Now now, Output& out) {
@@ -280,9 +286,7 @@ Slot Core::put_new_job(const model::Push& push, Queue& queue, Now now, Output& o
       job.due = now.time + ttl;
     }
   }
-  headers_.clear();
-  for (const auto& [key, value] : options.headers)
-    model::put_header(headers_, key, value);
+  encode_headers(options, headers_);
   Buffer details;
   if (job.details != no_details) put_details(details, jobs_.details(slot), {});
   job.home = out.here();
