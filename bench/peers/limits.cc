@@ -3,17 +3,25 @@
 //   limits pingpong    a loopback round trip of --size bytes between two processes
 //   limits fdatasync   write --size bytes and sync, in place in a preallocated file in --dir
 //   limits synced-pingpong   both: the one who answers writes and syncs first, as any durable queue
+//   limits stolen      what the host takes of a virtual machine's processors, and what is used
+//                      there, in parts of their time: `woken` while each of two is woken 20,000
+//                      times a second, `woken_and_synced` while one is and the other syncs
 #include "load.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace peers {
@@ -132,11 +140,71 @@ std::vector<std::uint32_t> pingpong(const Arguments& arguments, const std::funct
   return latencies;
 }
 
+/// Of all processors together, since the start of the machine (proc(5), /proc/stat).
+struct Ticks {
+  double used = 0;
+  double stolen = 0;
+  double all = 0;
+};
+
+Ticks ticks_now() {
+  std::FILE* const file = std::fopen("/proc/stat", "r");
+  double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
+  constexpr const char* form = "cpu %lf %lf %lf %lf %lf %lf %lf %lf";
+  if (file == nullptr ||
+      std::fscanf(file, form, &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal) != 8) {
+    die("cannot read /proc/stat");
+  }
+  std::fclose(file);
+  const double used = user + nice + system + irq + softirq;
+  return {used, steal, used + idle + iowait + steal};
+}
+
+/// One thread on each of two processors, for a time.
+void report_stolen(const Arguments& arguments,
+                   const std::string& what,
+                   const std::function<void()>& first,
+                   const std::function<void()>& second,
+                   Report& report) {
+  std::atomic<bool> is_over{false};
+  const auto repeat = [&](int processor, const std::function<void()>& once) {
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(processor, &only);
+    if (::sched_setaffinity(0, sizeof only, &only) != 0) die("this takes two processors");
+    ::prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+    while (!is_over)
+      once();
+  };
+  std::thread one([&] { repeat(0, first); });
+  std::thread other([&] { repeat(1, second); });
+  const Ticks before = ticks_now();
+  std::this_thread::sleep_for(std::chrono::duration<double>(arguments.number("secs", 2)));
+  const Ticks after = ticks_now();
+  is_over = true;
+  one.join();
+  other.join();
+  report.add(what + "_used", (after.used - before.used) / (after.all - before.all));
+  report.add(what + "_stolen", (after.stolen - before.stolen) / (after.all - before.all));
+}
+
+void stolen(const Arguments& arguments, Report& report) {
+  SyncedFile file(arguments);
+  const auto nap = [] {
+    const timespec time{0, 50'000};
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  };
+  report_stolen(arguments, "woken", nap, nap, report);
+  report_stolen(arguments, "woken_and_synced", nap, [&file] { file.write(); }, report);
+}
+
 }  // namespace
 }  // namespace peers
 
 int main(int argc, char** argv) {
   const peers::Arguments arguments(argc, argv);
+  peers::Report report;
+  report.add("mode", arguments.mode());
   std::vector<std::uint32_t> latencies;
   if (arguments.mode() == "pingpong") {
     latencies = peers::pingpong(arguments, [] {});
@@ -146,11 +214,11 @@ int main(int argc, char** argv) {
   } else if (arguments.mode() == "synced-pingpong") {
     peers::SyncedFile file(arguments);
     latencies = peers::pingpong(arguments, [&file] { file.write(); });
+  } else if (arguments.mode() == "stolen") {
+    peers::stolen(arguments, report);
   } else {
     peers::die("no limit " + arguments.mode());
   }
-  peers::Report report;
-  report.add("mode", arguments.mode());
   report.add_latencies(latencies);
   report.print();
   return 0;

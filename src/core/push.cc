@@ -337,7 +337,9 @@ void Core::take_options(const model::PushOptions& options, Slot slot) {
     };
     if (std::any_of(details.waits_for.begin(), details.waits_for.end(), same)) continue;
     details.waits_for.push_back(dependency);
-    dependents_[dependency.id].push_back(job.id);
+    const Slot other = jobs_.find(dependency.id);
+    const bool has_ended = other != no_slot && model::is_final(jobs_[other].state);
+    if (!has_ended) dependents_[dependency.id].push_back(job.id);  // It will tell.
   }
   if (!details.waits_for.empty()) job.state = JobState::waiting;
   details.count_heap();

@@ -88,8 +88,15 @@ class Loop:
         os.close(self.fd)
 
 
+class NotMounted(OSError):
+    pass
+
+
 def mount(device, folder, filesystem):
-    call("mount", device, str(folder), filesystem, 0, OPTIONS[filesystem])
+    try:
+        call("mount", device, str(folder), filesystem, 0, OPTIONS[filesystem])
+    except OSError as error:
+        raise NotMounted(*error.args) from None
 
 
 def unmount(folder):

@@ -179,6 +179,7 @@ class Reference {
   void become_ready(Job& job, std::uint64_t place);
   void go_ready(Job& job, std::uint64_t place, const std::string& note);
   void note_event(Job& job, const std::string& worker, const std::string& note);
+  bool is_asked_for(model::JobId id) const;
   void end(Job& job,
            model::JobState state,
            const std::string& note,

@@ -223,10 +223,22 @@ void Reference::note_event(Job& job, const std::string& worker, const std::strin
   job.history.push_back({now_.time, job.state, job.attempt, worker, note.substr(0, note_bytes)});
 }
 
+/// Whether somebody awaits the job's end, or another job waits for it.
+bool Reference::is_asked_for(model::JobId id) const {
+  const auto awaits = [id](const Await& await) { return await.id == id; };
+  const auto waits = [id](const Job& job) {
+    const auto is_it = [id](const model::Dependency& each) { return each.id == id; };
+    return std::any_of(job.waits_for.begin(), job.waits_for.end(), is_it);
+  };
+  return std::any_of(awaits_.begin(), awaits_.end(), awaits) ||
+         std::any_of(jobs_.begin(), jobs_.end(), waits);
+}
+
 void Reference::end(Job& job, JobState state, const std::string& note, const std::string& worker) {
   const Duration keep = job.keep.value_or(queue_of(job.queue).policy.keep);
   job.state = state;
-  job.place = draw();
+  // One that nobody will see any more is in no list.
+  if (state != JobState::succeeded || keep.count() > 0 || is_asked_for(job.id)) job.place = draw();
   job.due = state == JobState::dead ? never : now_.time + keep;
   job.is_wall_timed = false;
   job.was_late = false;
