@@ -88,15 +88,8 @@ class Loop:
         os.close(self.fd)
 
 
-class NotMounted(OSError):
-    pass
-
-
 def mount(device, folder, filesystem):
-    try:
-        call("mount", device, str(folder), filesystem, 0, OPTIONS[filesystem])
-    except OSError as error:
-        raise NotMounted(*error.args) from None
+    call("mount", device, str(folder), filesystem, 0, OPTIONS[filesystem])
 
 
 def unmount(folder):

@@ -69,8 +69,8 @@ class Recording:
 
     def states(self, cuts, seed, untorn):
         """For each cut (how many entries happened; one may come several times) a state in which the disk may
-        be found after a power failure at that moment: (cut, image, last promise, sectors torn). The sectors
-        that begin in `untorn` keep together."""
+        be found after a power failure at that moment: (cut, image, last promise, sectors torn).
+        `untorn(place, data)` says where sectors of a write begin that share the fate of the one in front."""
         stable, pending, promised = bytearray(self.start[:self.size]), [], 0
         wanted = collections.Counter(cuts)
         with open(self.path, "rb") as log:
@@ -95,8 +95,8 @@ class Recording:
 
 def lose_power(image, pending, rng, untorn):
     """What was written since the last flush was in the disk's volatile cache: each write is applied, dropped,
-    or torn, then each of its sectors is applied or not, those in `untorn` all or none. Returns how many
-    sectors were in torn writes."""
+    or torn, then each of its sectors is applied or not, one that is `untorn` like the one in front. Returns
+    how many sectors were in torn writes."""
     torn = 0
     for place, data in pending:
         fate = rng.random()
@@ -104,9 +104,9 @@ def lose_power(image, pending, rng, untorn):
             image[place:place + len(data)] = data
         elif fate < 0.6:
             torn += len(data) // SECTOR
-            is_kept = False
+            bound, is_kept = untorn(place, data), False
             for at in range(0, len(data), SECTOR):
-                if place + at not in untorn or place + at == untorn.start:
+                if place + at not in bound:
                     is_kept = rng.random() < 0.5
                 if is_kept:
                     image[place + at:place + at + SECTOR] = data[at:at + SECTOR]
