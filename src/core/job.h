@@ -78,10 +78,10 @@ struct Details {
 
   /// Back to a fresh one; strings and vectors keep their memory.
   void reset();
+  /// Brings heap_bytes up to date.
   void count_heap();
 
-  /// What it held beyond its own size at the last count_heap(), for the memory limit.
-  std::uint64_t heap_bytes = 0;
+  std::uint64_t heap_bytes = 0;  ///< Held beyond its own size, when it was counted last.
 };
 
 /// Appends to the bounded history: the first event and the latest ones stay.

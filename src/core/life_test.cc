@@ -190,6 +190,23 @@ TEST_F(Life, AnAckOfAJobThatIsNotKeptWritesThatItIsGoneAndNothingElse) {
   EXPECT_EQ(TestCore::error_of(core_.apply(model::GetJob{id})), ErrorCode::no_job);
 }
 
+TEST_F(Life, NobodyWaitsForAJobThatHadEndedAndEndsAgain) {
+  model::PushOptions options;
+  options.keep = Duration(0);
+  options.max_attempts = 1;
+  const model::JobId id = core_.push("mail", &options);
+  kill_next("mail");
+  model::PushOptions behind;
+  behind.after.push_back({id, true});
+  core_.push("later", &behind);
+  core_.apply(model::RedriveDead{"mail", {id}});
+  const model::Delivery job = core_.pull("mail");
+  core_.apply(model::Ack{job.id, job.token, {}});
+  Buffer gone;
+  put_gone(gone, id);
+  EXPECT_EQ(core_.written_bytes(), gone.size());
+}
+
 TEST_F(Life, WhoeverAwaitsAJobThatIsNotKeptIsToldHowItEnded) {
   model::PushOptions options;
   options.keep = Duration(0);

@@ -339,7 +339,8 @@ void Core::take_options(const model::PushOptions& options, Slot slot) {
     details.waits_for.push_back(dependency);
     const Slot other = jobs_.find(dependency.id);
     const bool has_ended = other != no_slot && model::is_final(jobs_[other].state);
-    if (!has_ended) dependents_[dependency.id].push_back(job.id);  // It will tell.
+    // One that has ended says so now, once the job is there, and not when it ends a second time.
+    if (!has_ended) dependents_[dependency.id].push_back(job.id);
   }
   if (!details.waits_for.empty()) job.state = JobState::waiting;
   details.count_heap();
