@@ -4,9 +4,11 @@
 
     python3 bench/amqp.py                          # three rounds: about five minutes
     python3 bench/amqp.py --runs 1 --secs 1 --only rounds
+    python3 bench/amqp.py --runs 9 --only rounds --alone --before ../sluice-of-then/build/release/sluice
 
 Persistent messages, publisher confirms, everything synced before it is confirmed, by all three: Sluice, a classic
-durable queue of RabbitMQ, a quorum queue. bench/README.md says how compare.py measures; this does the same.
+durable queue of RabbitMQ, a quorum queue. bench/README.md says how compare.py measures; this does the same. With
+--before another build of Sluice is measured in the same rounds, and the ratios of the two are printed.
 """
 import argparse
 import os
@@ -24,6 +26,7 @@ from compare import Results, Server, free_port, process_use, run
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 DRAINED = 400_000
+BEFORE = "sluice before"
 
 
 class Amqp(Server):
@@ -31,7 +34,7 @@ class Amqp(Server):
 
     def __init__(self, name, arguments):
         super().__init__(name, arguments.data)
-        self.loads, self.binary = arguments.peers, arguments.binary
+        self.loads = arguments.peers
 
     def pid(self):
         return self.process.pid
@@ -46,6 +49,10 @@ class Amqp(Server):
 
 
 class Sluice(Amqp):
+    def __init__(self, name, arguments, binary):
+        super().__init__(name, arguments)
+        self.binary = binary
+
     def command(self):
         return [self.binary, "serve", "--data", self.folder / "data", "--resp", "127.0.0.1:0", "--amqp",
                 f"127.0.0.1:{self.port}"]
@@ -112,7 +119,9 @@ class Rabbit(Amqp):
 
 
 def systems(arguments):
-    yield Sluice("sluice", arguments)
+    yield Sluice("sluice", arguments, arguments.binary)
+    if arguments.before:
+        yield Sluice(BEFORE, arguments, arguments.before)
     if not arguments.alone:
         yield Rabbit("rabbitmq classic", arguments, "classic")
         yield Rabbit("rabbitmq quorum", arguments, "quorum")
@@ -224,6 +233,17 @@ def goals(results):
             yield f"| memory of a million queued 1 KiB messages / the smaller one | ≤ 0.25 | {value:.2f}: {verdict(value <= 0.25)} |"
 
 
+def changes(results):
+    """What today's build is beside the one before, medians of the rounds' ratios."""
+    today, before = results.values["sluice"], results.values[BEFORE]
+    yield "| sluice / sluice before | rate | server CPU a message | p50 | p99 |"
+    yield "|---|---:|---:|---:|---:|"
+    for measure in (*MEASURES, "one at a time", "latency 2000/s", "latency 5000/s"):
+        ratios = [[now / then for now, then in zip(today.get(f"{measure} {key}", []), before.get(f"{measure} {key}", []))]
+                  for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us")]
+        yield f"| {measure} | " + " | ".join(f"{statistics.median(each):.2f}" if each else "–" for each in ratios) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/sluice")
@@ -233,10 +253,12 @@ def main():
     parser.add_argument("--secs", type=float, default=2)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--only", default="rounds memory", help="rounds, memory")
+    parser.add_argument("--before", type=pathlib.Path, help="another build of Sluice to stand beside this one")
     parser.add_argument("--alone", action="store_true", help="without RabbitMQ")
     arguments = parser.parse_args()
     arguments.binary, arguments.data, arguments.peers = (
         path.resolve() for path in (arguments.binary, arguments.data, arguments.peers))
+    arguments.before = arguments.before and arguments.before.resolve()
     subprocess.run(["make", "-s", "-C", ROOT / "bench/peers", f"OUT={arguments.peers}"], check=True)
     arguments.data.mkdir(parents=True, exist_ok=True)
     results = Results()
@@ -248,13 +270,16 @@ def main():
                 measure_system(server, arguments, results)
     if "memory" in arguments.only:
         measure_memory(arguments, results)
-    names = [name for name in ("sluice", "rabbitmq classic", "rabbitmq quorum") if name in results.values]
+    names = [name for name in ("sluice", BEFORE, "rabbitmq classic", "rabbitmq quorum") if name in results.values]
     print(f"{platform.node()}, {os.cpu_count()} cores, {arguments.runs} rounds of {arguments.secs:g} s, 100 B, window 1,000, "
           "prefetch 1,000, acks of up to 100 at once; medians\n")
     print("\n".join(table(results, names)))
     if "rounds" in arguments.only:
         print()
         print("\n".join(goals(results)))
+    if "rounds" in arguments.only and arguments.before:
+        print()
+        print("\n".join(changes(results)))
 
 
 if __name__ == "__main__":
