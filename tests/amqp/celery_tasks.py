@@ -1,10 +1,10 @@
-"""The tasks of celery_test.py; the broker and a file to leave traces in come by the environment."""
+"""The tasks of celery_test.py; the broker, a file to leave traces in and where results go come by the environment."""
 import os
 import time
 
 from celery import Celery
 
-app = Celery("tasks", broker=os.environ["AMQP_URL"], backend="rpc://")
+app = Celery("tasks", broker=os.environ["AMQP_URL"], backend=os.environ.get("RESULTS", "rpc://"))
 app.conf.update(task_acks_late=False, worker_prefetch_multiplier=4, broker_connection_retry_on_startup=True,
                 task_queue_max_priority=10, result_expires=60, broker_connection_timeout=5, worker_send_task_events=True,
                 task_send_sent_event=True)
@@ -19,6 +19,12 @@ def trace(line):
 def add(a, b):
     trace(f"add {a} {b}")
     return a + b
+
+
+@app.task
+def total(numbers):
+    trace(f"total {numbers}")
+    return sum(numbers)
 
 
 @app.task(bind=True, max_retries=3)

@@ -38,12 +38,12 @@ class Celery(unittest.TestCase):
         cls.wait_ready()
 
     @classmethod
-    def start_worker(cls, name, *options):
+    def start_worker(cls, name, *options, **environment):
         log = open(pathlib.Path(cls.directory.name) / f"{name}.log", "w")
         process = subprocess.Popen(
             ["/usr/bin/python3", "-m", "celery", "-A", "celery_tasks", "worker", "-n", f"{name}@test", "-c", "2", "-P", cls.POOL,
              "-l", "INFO", "-E", *options], cwd=HERE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1"})
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1", **environment})
         log.close()
         cls.workers.append(process)
         return process
@@ -122,6 +122,21 @@ class Celery(unittest.TestCase):
         from celery import chain, group
         self.assertEqual(group(self.tasks.add.s(number, 1) for number in range(10))().get(timeout=30), list(range(1, 11)))
         self.assertEqual(chain(self.tasks.add.s(1, 1), self.tasks.add.s(2), self.tasks.add.s(3))().get(timeout=30), 7)
+
+    def test_chord(self):
+        """With a result backend that every worker can read. What looks whether the parts are done is a task that comes
+        again every second, held by the server meanwhile."""
+        files = pathlib.Path(self.directory.name) / "results"
+        files.mkdir()
+        environment = {"RESULTS": f"file://{files}", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.start_worker("chords", "-Q", "chords", **environment)
+        client = ("import celery, celery_tasks as tasks;"
+                  "parts = [tasks.add.s(number, number) for number in range(10)] + [tasks.slow.s(1.5, 7)];"
+                  "chord = celery.chord([part.set(queue='chords') for part in parts]);"
+                  "print(chord(tasks.total.s().set(queue='chords')).get(timeout=60))")
+        done = subprocess.run(["/usr/bin/python3", "-c", client], cwd=HERE, env={**os.environ, **environment}, text=True,
+                              capture_output=True, timeout=90)
+        self.assertEqual(done.stdout, "97\n", done.stderr)
 
     def test_inspect(self):
         for _ in range(3):
