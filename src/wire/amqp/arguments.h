@@ -165,16 +165,13 @@ char* put_arguments(char* to, const M& method) {
   return writer.end();
 }
 
-/// All of `arguments` is read: RabbitMQ takes no octets behind the last one either. Bits without a
-/// meaning are ignored.
+/// Why `method` cannot be taken. All of `arguments` is read: RabbitMQ takes no octets behind the
+/// last one either. Bits without a meaning are ignored.
 template <Method M>
-Parsed<M> read_arguments(ByteView arguments) {
-  Parsed<M> method;
+std::optional<Problem> read_arguments(ByteView arguments, M& method) {
   ArgumentReader reader(arguments);
-  boost::pfr::for_each_field(*method, [&](auto& field) { reader.read(field); });
-  if (const std::optional<Problem> problem = reader.problem()) [[unlikely]]
-    return tl::unexpected<Problem>(*problem);
-  return method;
+  boost::pfr::for_each_field(method, [&](auto& field) { reader.read(field); });
+  return reader.problem();
 }
 
 }  // namespace sluice::amqp

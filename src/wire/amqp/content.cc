@@ -16,6 +16,23 @@ constexpr std::size_t property_count = boost::pfr::tuple_size_v<Properties>;
 constexpr std::uint16_t unused_flags = (1u << (16 - property_count)) - 1;
 static_assert(property_count == 14);
 
+std::optional<Problem> read_properties(ByteView raw, Properties& properties) {
+  if (raw.size() < sizeof(std::uint16_t)) {
+    return Problem{.code = ReplyCode::syntax_error, .sentence = "property flags are cut short"};
+  }
+  const auto flags = load_big<std::uint16_t>(raw.data());
+  if ((flags & unused_flags) != 0) {
+    return Problem{.code = ReplyCode::syntax_error, .sentence = "a property flag has no property"};
+  }
+  ArgumentReader reader(raw.substr(sizeof flags));
+  std::uint16_t flag = first_flag;
+  boost::pfr::for_each_field(properties, [&](auto& field) {
+    if ((flags & flag) != 0) reader.read(field.emplace());
+    flag >>= 1;
+  });
+  return reader.problem();
+}
+
 }  // namespace
 
 Parsed<ContentHeader> decode_content_header(ByteView payload) {
@@ -33,21 +50,10 @@ Parsed<ContentHeader> decode_content_header(ByteView payload) {
 }
 
 Parsed<Properties> decode_properties(ByteView raw) {
-  if (raw.size() < sizeof(std::uint16_t)) {
-    return refuse(ReplyCode::syntax_error, "property flags are cut short");
-  }
-  const auto flags = load_big<std::uint16_t>(raw.data());
-  if ((flags & unused_flags) != 0) {
-    return refuse(ReplyCode::syntax_error, "a property flag has no property");
-  }
+  // All that is returned, so that it is made where the caller has it and not moved there.
   Parsed<Properties> properties;
-  ArgumentReader reader(raw.substr(sizeof flags));
-  std::uint16_t flag = first_flag;
-  boost::pfr::for_each_field(*properties, [&](auto& field) {
-    if ((flags & flag) != 0) reader.read(field.emplace());
-    flag >>= 1;
-  });
-  if (const std::optional<Problem> problem = reader.problem()) return tl::unexpected(*problem);
+  if (const auto problem = read_properties(raw, *properties)) [[unlikely]]
+    properties = tl::unexpected<Problem>(*problem);
   return properties;
 }
 

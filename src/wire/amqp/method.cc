@@ -5,6 +5,8 @@
 #include "wire/amqp/octets.h"
 
 #include <cstddef>
+#include <optional>
+#include <variant>
 
 namespace sluice::amqp {
 namespace {
@@ -16,9 +18,14 @@ struct List;
 
 template <Method... M>
 struct List<std::variant<M...>> {
-  /// True: `id` is one of them, and `into` has it or why not.
-  static bool decode(MethodId id, ByteView arguments, Parsed<ClientMethod>& into) {
-    return ((id == M::id && (into = read_arguments<M>(arguments), true)) || ...);
+  /// True: `id` is one of them; then `into` is that one, unless there is a problem.
+  static bool read(MethodId id,
+                   ByteView arguments,
+                   std::variant<M...>& into,
+                   std::optional<Problem>& problem) {
+    return (
+        (id == M::id && (problem = read_arguments(arguments, into.template emplace<M>()), true)) ||
+        ...);
   }
 
   /// Empty if `id` is none of them.
@@ -29,20 +36,29 @@ struct List<std::variant<M...>> {
   }
 };
 
+std::optional<Problem> read_method(ByteView payload, ClientMethod& method) {
+  if (payload.size() < id_bytes) {
+    return Problem{.code = ReplyCode::frame_error,
+                   .sentence = "a method frame has no room for a method"};
+  }
+  const MethodId id = method_id(payload);
+  std::optional<Problem> problem;
+  if (List<ClientMethod>::read(id, payload.substr(id_bytes), method, problem)) return problem;
+  if (!List<ServerMethod>::name(id).empty()) {
+    return Problem{.code = ReplyCode::command_invalid,
+                   .sentence = "only a server sends this method"};
+  }
+  return Problem{.code = ReplyCode::not_implemented, .sentence = "there is no such method"};
+}
+
 }  // namespace
 
 Parsed<ClientMethod> decode_method(ByteView payload) {
-  if (payload.size() < id_bytes) {
-    return refuse(ReplyCode::frame_error, "a method frame has no room for a method");
-  }
-  const MethodId id = method_id(payload);
+  // All that is returned, so that it is made where the caller has it and not moved there.
   Parsed<ClientMethod> method;
-  if (List<ClientMethod>::decode(id, payload.substr(id_bytes), method)) [[likely]]
-    return method;
-  if (!List<ServerMethod>::name(id).empty()) {
-    return refuse(ReplyCode::command_invalid, "only a server sends this method");
-  }
-  return refuse(ReplyCode::not_implemented, "there is no such method");
+  if (const auto problem = read_method(payload, *method)) [[unlikely]]
+    method = tl::unexpected<Problem>(*problem);
+  return method;
 }
 
 MethodId method_id(ByteView payload) {
