@@ -33,7 +33,7 @@ void Core::apply(const model::Command& command, model::Ticket ticket, Now now, O
 }
 
 void Core::reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs) {
-  out.replies.push_back(model::Reply{ticket, std::move(answer), needs});
+  out.replies.emplace_back(ticket, std::move(answer), needs);
 }
 
 void Core::refuse(model::Ticket ticket, Error error, Output& out) {

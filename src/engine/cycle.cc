@@ -98,7 +98,7 @@ void Cycle::frame(Call call) {
   for (model::Reply& reply : out_.replies) {
     answers_.complete(reply.answer);
     Charge charge = answers_.charge(reply.answer);
-    fresh_.push_back(Held{reply.needs, reply.ticket, std::move(reply.answer), std::move(charge)});
+    held_.emplace_back(reply.needs, reply.ticket, std::move(reply.answer), std::move(charge));
   }
   out_.replies.clear();
 }
@@ -175,7 +175,7 @@ void Cycle::apply_one(SessionId session, const Request& request, Now now) {
   const model::Ticket ticket = engine::ticket(session, request.sequence);
   if (!refusal_.empty() && is_push(command)) {
     model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
-    fresh_.push_back(Held{Position(), ticket, std::move(refused), Charge()});
+    held_.emplace_back(Position(), ticket, std::move(refused), Charge());
     return;
   }
   const std::uint64_t appended_before = appended_;
@@ -183,11 +183,11 @@ void Cycle::apply_one(SessionId session, const Request& request, Now now) {
   if (is_push(command)) {
     push_room_ -= std::min(push_room_, appended_ - appended_before);
   }
-  if (fresh_.empty() || fresh_.back().ticket != ticket) return;
-  const auto* counted = std::get_if<model::Counted>(&fresh_.back().answer);
+  if (held_.empty() || held_.back().ticket != ticket) return;
+  const auto* counted = std::get_if<model::Counted>(&held_.back().answer);
   if (counted == nullptr || !counted->more) return;
   continuations_.push_back(Continuation{ticket, command, nullptr, counted->count});
-  fresh_.pop_back();
+  held_.pop_back();
 }
 
 void Cycle::set_push_room(std::uint64_t room, std::string reason) {
@@ -205,12 +205,12 @@ void Cycle::continue_large_commands(Now now) {
   std::vector<Continuation> turn = std::exchange(continuations_, {});
   for (Continuation& each : turn) {
     frame([&] { core_->apply(each.command, each.ticket, now, out_); });
-    auto* counted = std::get_if<model::Counted>(&fresh_.back().answer);
+    auto* counted = std::get_if<model::Counted>(&held_.back().answer);
     if (counted == nullptr) continue;
     counted->count += each.count;
     if (!counted->more) continue;
     each.count = counted->count;
-    fresh_.pop_back();
+    held_.pop_back();
     continuations_.push_back(std::move(each));
   }
 }
@@ -293,10 +293,7 @@ Position Cycle::covered() const {
 
 void Cycle::commit(Now now, bool is_idle) {
   if (failure_) return;
-  say(fresh_);
-  held_.insert(
-      held_.end(), std::make_move_iterator(fresh_.begin()), std::make_move_iterator(fresh_.end()));
-  fresh_.clear();
+  say(fresh_from_);
 
   if (committer_ != nullptr && committer_->is_busy()) return;
   const bool is_removal_due = log_.is_removal_due();
@@ -377,28 +374,29 @@ void Cycle::finish(Written written) {
   log_.retire(std::move(written.batch));
   counters_.journal_bytes.store(log_.bytes(), std::memory_order_relaxed);
   counters_.journal_segments.store(log_.segment_count(), std::memory_order_relaxed);
-  say(held_);  // All of it, before what is said at once from now on and needs as little.
+  say(0);  // All of it, before what is said at once from now on and needs as little.
 }
 
-/// Hands those of `replies` that may be said to their sessions, one call for each run of the same
-/// session, and leaves the others there in their order.
-void Cycle::say(std::vector<Held>& replies) {
+/// Hands those of the replies from index `from` on that may be said to their sessions, one call for
+/// each run of the same session, and leaves the others there in their order.
+void Cycle::say(std::size_t from) {
   const auto may_say = [covered_now = covered()](const Held& each) {
     return each.needs == Position() || each.needs < covered_now;
   };
-  auto next = std::find_if(replies.begin(), replies.end(), may_say);
+  const auto first = held_.begin() + static_cast<std::ptrdiff_t>(from);
+  auto next = std::find_if(first, held_.end(), may_say);
   auto kept = next;
-  while (next != replies.end()) {
+  while (next != held_.end()) {
     const SessionId session = session_of(next->ticket);
-    const auto end = std::find_if(next, replies.end(), [&](const Held& each) {
+    const auto end = std::find_if(next, held_.end(), [&](const Held& each) {
       return session_of(each.ticket) != session && may_say(each);
     });
     std::vector<SessionReply> run;
     run.reserve(static_cast<std::size_t>(std::count_if(next, end, may_say)));
     for (; next != end; ++next) {
       if (may_say(*next)) {
-        run.push_back(
-            {sequence_of(next->ticket), std::move(next->answer), std::move(next->charge)});
+        run.emplace_back(
+            sequence_of(next->ticket), std::move(next->answer), std::move(next->charge));
       } else {
         *kept = std::move(*next);
         ++kept;
@@ -406,7 +404,8 @@ void Cycle::say(std::vector<Held>& replies) {
     }
     hand_over(session, run);
   }
-  replies.erase(kept, replies.end());
+  held_.erase(kept, held_.end());
+  fresh_from_ = held_.size();
 }
 
 void Cycle::hand_over(SessionId session, std::vector<SessionReply>& replies) {
@@ -423,7 +422,7 @@ void Cycle::hand_over(SessionId session, std::vector<SessionReply>& replies) {
 void Cycle::fail(const Error& error) {
   failure_ = error;
   held_.clear();
-  fresh_.clear();
+  fresh_from_ = 0;
   if (options_.on_failure) options_.on_failure(error);
 }
 

@@ -134,7 +134,7 @@ class Cycle final : private core::RecordReader {
   bool is_due(Now now) const;
   void mark_idle(Now now);
   void finish(Written written);
-  void say(std::vector<Held>& replies);
+  void say(std::size_t from);
   void hand_over(SessionId session, std::vector<SessionReply>& replies);
   Position covered() const;
   void fail(const Error& error);
@@ -147,8 +147,8 @@ class Cycle final : private core::RecordReader {
   Send send_;
   Answers answers_;
   core::Output out_;
-  std::vector<Held> fresh_;  ///< Replies of this cycle, not yet sorted into now and later.
-  std::vector<Held> held_;   ///< Wait for the disk.
+  std::vector<Held> held_;      ///< Replies that wait for the disk, and behind them …
+  std::size_t fresh_from_ = 0;  ///< … those of this cycle, not yet sorted into now and later.
   Postponed postponed_;
   std::vector<Continuation> continuations_;
   std::vector<std::pair<model::JobId, model::LeaseToken>> undelivered_;

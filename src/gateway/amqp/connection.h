@@ -57,7 +57,6 @@ class Connection final : public gateway::Dialog {
 
   std::size_t buffered_bytes() const override;
   std::size_t outstanding() const override;
-
   gateway::End end() const override;
 
   bool has_only_waits() const override { return publishes_.empty() && then_ == nullptr; }
@@ -234,6 +233,7 @@ class Connection final : public gateway::Dialog {
   bool is_blocked_ = false;
   bool is_held_ = false;        ///< The next frame waits for the answers to all publishes.
   engine::RequestBatch batch_;  ///< What the engine is to do next.
+  std::size_t last_batch_ = 0;  ///< How many requests the last one had.
   Then then_;                   ///< What stalls the connection.
   std::uint32_t incarnations_ = 0;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< By number; null: closed.

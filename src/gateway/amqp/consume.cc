@@ -277,7 +277,7 @@ void Connection::pull(Consumer& consumer) {
   command.stay_bytes =
       std::clamp<std::uint64_t>(pulls_bytes_max / consumers_.size(), 1, pull_bytes_max);
   consumer.granted = free;
-  batch_.requests.push_back({pull_sequence(consumer.slot, consumer.generation), command});
+  batch_.requests.emplace_back(pull_sequence(consumer.slot, consumer.generation), command);
 }
 
 /// An answer that is on its way already finds another generation and is taken back; but what needs

@@ -86,6 +86,7 @@ engine::RequestBatch Connection::collect() {
   }
   hand_over_bytes(done);
   batch_.is_patient = true;
+  if (!batch_.requests.empty()) last_batch_ = batch_.requests.size();
   return std::exchange(batch_, {});
 }
 
@@ -308,7 +309,7 @@ void Connection::fail_connection(ReplyCode code, ByteView sentence) {
 
 /// Nothing more is read until the answer is there.
 void Connection::ask(model::Command command, Then then) {
-  batch_.requests.push_back({sync_sequence, std::move(command)});
+  batch_.requests.emplace_back(sync_sequence, std::move(command));
   then_ = std::move(then);
 }
 
@@ -329,7 +330,7 @@ void Connection::ask(const Channel& channel, model::Command command, ThenOnChann
 
 /// Whatever the answer is.
 void Connection::tell(model::Command command) {
-  batch_.requests.push_back({quiet_sequence, std::move(command)});
+  batch_.requests.emplace_back(quiet_sequence, std::move(command));
 }
 
 ByteView Connection::keep(std::string text) {

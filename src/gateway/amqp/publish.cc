@@ -56,7 +56,8 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
   if (!vhost_.is_root() && command->exchange.empty()) command->more_keys = nullptr;
   const auto sequence =
       static_cast<engine::Sequence>((first_publish_ + publishes_.size()) & publish_sequence_mask);
-  batch_.requests.push_back({sequence, *command});
+  if (batch_.requests.empty()) batch_.requests.reserve(last_batch_ + 4);
+  batch_.requests.emplace_back(sequence, *command);
   Publish entry;
   entry.channel = channel.number;
   entry.incarnation = channel.incarnation;
