@@ -118,13 +118,15 @@ class Rabbit(Amqp):
             self.epmd = None
 
 
-def systems(arguments):
-    yield Sluice("sluice", arguments, arguments.binary)
+def systems(arguments, backwards=False):
+    """Who comes first has the disk and the caches as the one before it left them: rounds go there and back."""
+    kinds = [(Sluice, "sluice", arguments.binary)]
     if arguments.before:
-        yield Sluice(BEFORE, arguments, arguments.before)
+        kinds.append((Sluice, BEFORE, arguments.before))
     if not arguments.alone:
-        yield Rabbit("rabbitmq classic", arguments, "classic")
-        yield Rabbit("rabbitmq quorum", arguments, "quorum")
+        kinds += [(Rabbit, "rabbitmq classic", "classic"), (Rabbit, "rabbitmq quorum", "quorum")]
+    for make, name, which in reversed(kinds) if backwards else kinds:
+        yield make(name, arguments, which)
 
 
 def measure_system(server, arguments, results):
@@ -191,15 +193,18 @@ def verdict(is_reached):
     return "reached" if is_reached else "MISSED"
 
 
+def ratio_to(results, names, measure, better=max):
+    """The median of the rounds' ratios: what the machine is like changes from round to round."""
+    rounds = list(zip(*(results.values.get(name, {}).get(measure, []) for name in ("sluice", *names))))
+    return statistics.median(ours / better(theirs) for ours, *theirs in rounds) if rounds else None
+
+
 def goals(results):
     def of(name, measure):
         return results.median(name, measure)
 
     def ratio(measure, better=max):
-        """The median of the rounds' ratios: what the machine is like changes from round to round."""
-        peers = [results.values.get(name, {}).get(measure, []) for name in ("rabbitmq classic", "rabbitmq quorum")]
-        rounds = list(zip(results.values["sluice"].get(measure, []), *peers))
-        return statistics.median(ours / better(theirs) for ours, *theirs in rounds) if rounds else None
+        return ratio_to(results, ("rabbitmq classic", "rabbitmq quorum"), measure, better)
     yield "| goal | wanted | measured |"
     yield "|---|---|---|"
     for measure in MEASURES:
@@ -234,14 +239,13 @@ def goals(results):
 
 
 def changes(results):
-    """What today's build is beside the one before, medians of the rounds' ratios."""
-    today, before = results.values["sluice"], results.values[BEFORE]
+    """What today's build is beside the one before."""
     yield "| sluice / sluice before | rate | server CPU a message | p50 | p99 |"
     yield "|---|---:|---:|---:|---:|"
     for measure in (*MEASURES, "one at a time", "latency 2000/s", "latency 5000/s"):
-        ratios = [[now / then for now, then in zip(today.get(f"{measure} {key}", []), before.get(f"{measure} {key}", []))]
+        ratios = [ratio_to(results, (BEFORE,), f"{measure} {key}")
                   for key in ("jobs_per_second", "server_cpu_us_per_job", "p50_us", "p99_us")]
-        yield f"| {measure} | " + " | ".join(f"{statistics.median(each):.2f}" if each else "–" for each in ratios) + " |"
+        yield f"| {measure} | " + " | ".join("–" if each is None else f"{each:.2f}" for each in ratios) + " |"
 
 
 def main():
@@ -266,7 +270,7 @@ def main():
         for number in range(arguments.runs):
             print(f"round {number + 1} of {arguments.runs}", file=sys.stderr)
             compare.measure_limits(arguments, results)
-            for server in systems(arguments):
+            for server in systems(arguments, backwards=number % 2 == 1):
                 measure_system(server, arguments, results)
     if "memory" in arguments.only:
         measure_memory(arguments, results)

@@ -63,8 +63,8 @@ if(SLUICE_SANITIZE STREQUAL "")
     # they are loaded.
     add_compile_options(-fno-semantic-interposition)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-      # GCC clears and copies structs of more than 128 bytes with `rep stos` and `rep movs`, which take
-      # longer to start than the whole of it takes with vectors.
+      # GCC clears and copies structs of more than about 100 bytes with `rep stos` and `rep movs`, which
+      # take longer to start than the whole of it takes with vectors.
       set(inline_up_to_512 vector_loop:512:noalign,libcall:-1:noalign)
       add_compile_options(-mmemset-strategy=${inline_up_to_512} -mmemcpy-strategy=${inline_up_to_512})
     endif()

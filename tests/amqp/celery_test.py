@@ -128,14 +128,14 @@ class Celery(unittest.TestCase):
         again every second, held by the server meanwhile."""
         files = pathlib.Path(self.directory.name) / "results"
         files.mkdir()
-        environment = {"RESULTS": f"file://{files}", "PYTHONDONTWRITEBYTECODE": "1"}
-        self.start_worker("chords", "-Q", "chords", **environment)
+        results = f"file://{files}"
+        self.start_worker("chords", "-Q", "chords", RESULTS=results)
         client = ("import celery, celery_tasks as tasks;"
                   "parts = [tasks.add.s(number, number) for number in range(10)] + [tasks.slow.s(1.5, 7)];"
                   "chord = celery.chord([part.set(queue='chords') for part in parts]);"
                   "print(chord(tasks.total.s().set(queue='chords')).get(timeout=60))")
-        done = subprocess.run(["/usr/bin/python3", "-c", client], cwd=HERE, env={**os.environ, **environment}, text=True,
-                              capture_output=True, timeout=90)
+        done = subprocess.run(["/usr/bin/python3", "-B", "-c", client], cwd=HERE, env={**os.environ, "RESULTS": results},
+                              text=True, capture_output=True, timeout=90)
         self.assertEqual(done.stdout, "97\n", done.stderr)
 
     def test_inspect(self):
