@@ -13,7 +13,8 @@ namespace {
 /// A batch smaller than this is written by the engine itself when nothing else waits: handing it to
 /// another thread and back costs two wake-ups of about 25 µs each, more than the write saves.
 constexpr std::size_t inline_batch_bytes = 32u << 10;
-/// Facts that nobody waits for (leases) are written at the latest this long after they arose.
+/// Facts that nobody waits for (leases, acks of AMQP) are durable at the latest this long after
+/// they arose.
 constexpr Duration lazy_write = std::chrono::milliseconds(20);
 /// … or when there are so many of them.
 constexpr std::size_t lazy_write_bytes = 1u << 20;
@@ -42,6 +43,9 @@ constexpr Duration answer_wait = std::chrono::milliseconds(1);
 constexpr std::size_t clean_backlog_bytes = 8u << 20;
 /// When nothing was written for so long, a mark says how far the log is durable.
 constexpr Duration idle_mark = std::chrono::seconds(1);
+
+/// The ticket of what is not answered: sessions are numbered from 1.
+constexpr model::Ticket nobody{};
 
 /// Whether it asks for new work, which a full disk refuses.
 bool is_push(const model::Command& command) {
@@ -89,18 +93,27 @@ Result<void> Cycle::boot(Now now) {
 
 /// Runs one call of the core; what it writes becomes one frame of the log.
 template <class Call>
-void Cycle::frame(Call call) {
+void Cycle::write_frame(Call call) {
   const Position base = log_.open_frame();
   out_.open(log_.frame(), base);
   call();
   const std::size_t written = log_.frame().size() - out_.start;
   if (log_.close_frame()) appended_ += written;
-  for (model::Reply& reply : out_.replies) {
-    answers_.complete(reply.answer);
-    Charge charge = answers_.charge(reply.answer);
-    held_.emplace_back(reply.needs, reply.ticket, std::move(reply.answer), std::move(charge));
-  }
+}
+
+/// The same; all that it answers is held.
+template <class Call>
+void Cycle::frame(Call call) {
+  write_frame(call);
+  for (model::Reply& reply : out_.replies)
+    hold(reply);
   out_.replies.clear();
+}
+
+void Cycle::hold(model::Reply& reply) {
+  answers_.complete(reply.answer);
+  Charge charge = answers_.charge(reply.answer);
+  held_.emplace_back(reply.needs, reply.ticket, std::move(reply.answer), std::move(charge));
 }
 
 void Cycle::apply(SessionId session, RequestBatch batch, Now now) {
@@ -172,22 +185,40 @@ void Cycle::apply_one(SessionId session, const Request& request, Now now) {
   if (const auto* abandon = std::get_if<model::Abandon>(&command)) {
     return forget_waits(session, *abandon, now);
   }
-  const model::Ticket ticket = engine::ticket(session, request.sequence);
+  const model::Ticket ticket =
+      request.has_reply ? engine::ticket(session, request.sequence) : nobody;
   if (!refusal_.empty() && is_push(command)) {
     model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
     held_.emplace_back(Position(), ticket, std::move(refused), Charge());
     return;
   }
   const std::uint64_t appended_before = appended_;
-  frame([&] { core_->apply(command, ticket, now, out_); });
+  run(command, ticket, 0, now);
   if (is_push(command)) {
     push_room_ -= std::min(push_room_, appended_ - appended_before);
   }
-  if (held_.empty() || held_.back().ticket != ticket) return;
-  const auto* counted = std::get_if<model::Counted>(&held_.back().answer);
-  if (counted == nullptr || !counted->more) return;
-  continuations_.push_back(Continuation{ticket, command, nullptr, counted->count});
-  held_.pop_back();
+}
+
+/// A command or, after `count_before` jobs, the rest of one. If there is more to do than in one
+/// frame, it is continued in the next turn and answered at its end.
+void Cycle::run(const model::Command& command,
+                model::Ticket ticket,
+                std::uint64_t count_before,
+                Now now) {
+  write_frame([&] { core_->apply(command, ticket, now, out_); });
+  for (model::Reply& reply : out_.replies) {
+    if (reply.ticket == ticket) {
+      auto* counted = std::get_if<model::Counted>(&reply.answer);
+      if (counted != nullptr) counted->count += count_before;
+      if (counted != nullptr && counted->more) {
+        continuations_.emplace_back(ticket, command, counted->count);
+        continue;
+      }
+      if (ticket == nobody) continue;
+    }
+    hold(reply);
+  }
+  out_.replies.clear();
 }
 
 void Cycle::set_push_room(std::uint64_t room, std::string reason) {
@@ -202,16 +233,11 @@ void Cycle::look_at_memory() {
 }
 
 void Cycle::continue_large_commands(Now now) {
-  std::vector<Continuation> turn = std::exchange(continuations_, {});
-  for (Continuation& each : turn) {
-    frame([&] { core_->apply(each.command, each.ticket, now, out_); });
-    auto* counted = std::get_if<model::Counted>(&held_.back().answer);
-    if (counted == nullptr) continue;
-    counted->count += each.count;
-    if (!counted->more) continue;
-    each.count = counted->count;
-    held_.pop_back();
-    continuations_.push_back(std::move(each));
+  const std::vector<Continuation> turn = std::exchange(continuations_, {});
+  for (const Continuation& each : turn) {
+    const std::size_t first_continuation = continuations_.size();
+    run(each.command, each.ticket, each.count, now);
+    keep_alive(first_continuation, each.batch);
   }
 }
 
@@ -236,7 +262,7 @@ void Cycle::forget_waits(SessionId session, const model::Abandon& sequences, Now
     return ticket(session, static_cast<Sequence>(sequence.value));
   };
   const model::Abandon gone{of_session(sequences.first), of_session(sequences.last)};
-  frame([&] { core_->apply(gone, model::Ticket(), now, out_); });
+  frame([&] { core_->apply(gone, nobody, now, out_); });
 }
 
 void Cycle::advance(Now now) {
@@ -279,8 +305,7 @@ void Cycle::forward_dead(Now now) {
 /// Jobs that were leased for a session which was gone when its reply was ready.
 void Cycle::give_back_undelivered(Now now) {
   for (const auto& [id, token] : std::exchange(undelivered_, {})) {
-    const model::Release release{id, token, Duration{0}};
-    frame([&] { core_->apply(release, model::Ticket(), now, out_); });
+    run(model::Release{id, token, Duration{0}}, nobody, 0, now);
   }
 }
 
@@ -308,7 +333,8 @@ void Cycle::commit(Now now, bool is_idle) {
     last_sync_ = now.time;
     is_marked_ = false;
   }
-  dirty_since_.reset();
+  const bool is_synced_in_time = options_.sync.kind != SyncPolicy::Kind::always;
+  if (sync == journal::Sync::yes || is_synced_in_time) dirty_since_.reset();
   journal::Batch batch = log_.seal();
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));

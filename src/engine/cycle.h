@@ -98,8 +98,8 @@ class Cycle final : private core::RecordReader {
   struct Continuation {
     model::Ticket ticket;
     model::Command command;
-    std::shared_ptr<RequestBatch> batch;
     std::uint64_t count = 0;
+    std::shared_ptr<RequestBatch> batch{};
   };
 
   /// Why the oldest segment is read; the greater reason counts.
@@ -112,7 +112,10 @@ class Cycle final : private core::RecordReader {
   Result<ByteView> read(Position at, std::size_t size) override { return log_.read(at, size); }
 
   template <class Call>
+  void write_frame(Call call);
+  template <class Call>
   void frame(Call call);
+  void hold(model::Reply& reply);
   bool is_full() const;
   void look_at_memory();
   bool must_wait(const BatchRest& rest) const;
@@ -122,6 +125,10 @@ class Cycle final : private core::RecordReader {
   void apply_postponed(Now now);
   void keep_alive(std::size_t first_continuation, const std::shared_ptr<RequestBatch>& batch);
   void apply_one(SessionId session, const Request& request, Now now);
+  void run(const model::Command& command,
+           model::Ticket ticket,
+           std::uint64_t count_before,
+           Now now);
   void continue_large_commands(Now now);
   void dispatch(Now now);
   void fire_timers(Now now);

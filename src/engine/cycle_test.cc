@@ -54,8 +54,8 @@ class ManualCommitter final : public Committer {
 /// An engine without threads: a batch is written when it is committed or, `by_hand`, by collect().
 class World {
  public:
-  explicit World(bool by_hand = false) {
-    options_.log = small_segments();
+  explicit World(bool by_hand = false, std::uint32_t bytes = segment_bytes) {
+    options_.log.segment_bytes = bytes;
     auto core = std::make_unique<core::Core>(options_.limits, std::uint16_t{0});
     log_ = std::move(*journal::Log::open(
         directory_, options_.log, [](Position, ByteView) { return Result<void>(); }, {}));
@@ -65,8 +65,9 @@ class World {
                                      by_hand ? &committer_ : nullptr,
                                      options_,
                                      counters_,
-                                     [this](SessionId, std::vector<SessionReply>& replies) {
-                                       if (!is_session_gone) take(replies);
+                                     [this](SessionId session, std::vector<SessionReply>& said) {
+                                       if (session != only_session) return false;
+                                       if (!is_session_gone) take(said);
                                        return !is_session_gone;
                                      });
     check(cycle_->boot(now).has_value());
@@ -77,10 +78,20 @@ class World {
     cycle_->apply(only_session, std::move(batch), now);
   }
 
-  void commit() {
-    cycle_->advance(now);
-    cycle_->commit(now, is_idle);
+  /// Without waiting for what becomes of it.
+  void tell(model::Command command) {
+    RequestBatch batch;
+    batch.requests.push_back({0, std::move(command), false});
+    cycle_->apply(only_session, std::move(batch), now);
   }
+
+  void commit(Now at = now) {
+    cycle_->advance(at);
+    cycle_->commit(at, is_idle);
+  }
+
+  /// How long nothing needs to be done.
+  std::optional<Duration> idle_for(Now at = now) const { return cycle_->idle_for(at); }
 
   /// The batch under way is written.
   void collect() { cycle_->collect(); }
@@ -124,10 +135,19 @@ class World {
   bool is_session_gone = false;
   std::vector<model::JobId> ids;
   std::vector<std::pair<model::JobId, model::LeaseToken>> leases;
+  std::vector<std::uint64_t> counts;
+  std::size_t replies = 0;
+  std::size_t errors = 0;
 
  private:
-  void take(std::vector<SessionReply>& replies) {
-    for (const SessionReply& reply : replies) {
+  void take(std::vector<SessionReply>& said) {
+    replies += said.size();
+    for (const SessionReply& reply : said) {
+      if (std::holds_alternative<std::unique_ptr<Error>>(reply.answer)) ++errors;
+      if (const auto* counted = std::get_if<model::Counted>(&reply.answer)) {
+        EXPECT_FALSE(counted->more);
+        counts.push_back(counted->count);
+      }
       if (const auto* pushed = std::get_if<model::Pushed>(&reply.answer)) ids.push_back(pushed->id);
       const auto* got = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
       if (got == nullptr) continue;
@@ -300,6 +320,101 @@ TEST(Cycle, JobsWhoseSessionIsGoneWhenTheyAreToBeDeliveredAreGivenBack) {
   world.pull("mail");
   world.commit();
   EXPECT_EQ(world.leases.size(), 1u);
+}
+
+constexpr Duration lazy = std::chrono::milliseconds(20);  // As in cycle.cc.
+
+constexpr Now after(Duration passed) {
+  return {now.time + passed, now.wall + passed};
+}
+
+TEST(Cycle, WhatNobodyWaitsForHasNoReplyAndIsSyncedWithinItsTime) {
+  World world;
+  world.push("mail");
+  world.push("mail");
+  world.pull("mail");
+  world.commit();
+  ASSERT_EQ(world.leases.size(), 1u);
+  const std::size_t replies_before = world.replies;
+  const std::uint64_t syncs_before = world.counters().syncs_total;
+
+  const auto [id, token] = world.leases.front();
+  world.tell(model::Ack{id, token, ""});
+  world.tell(model::Ack{id, token, ""});  // Refused: it has been acked.
+  world.commit();
+  EXPECT_EQ(world.counters().syncs_total, syncs_before);
+  EXPECT_EQ(world.idle_for(), lazy);
+  world.commit(after(lazy - Duration(1)));
+  EXPECT_EQ(world.counters().syncs_total, syncs_before);
+  world.commit(after(lazy));
+  EXPECT_EQ(world.counters().syncs_total, syncs_before + 1);
+  EXPECT_EQ(world.replies, replies_before);
+}
+
+TEST(Cycle, WhatNobodyWaitsForIsSyncedWithWhatSomebodyWaitsFor) {
+  World world;
+  world.push("mail");
+  world.pull("mail");
+  world.commit();
+  ASSERT_EQ(world.leases.size(), 1u);
+  const std::uint64_t syncs_before = world.counters().syncs_total;
+  world.tell(model::Ack{world.leases[0].first, world.leases[0].second, ""});
+  world.commit();
+  world.push("mail");
+  world.commit();
+  EXPECT_EQ(world.counters().syncs_total, syncs_before + 1);
+  world.commit(after(lazy));
+  EXPECT_EQ(world.counters().syncs_total, syncs_before + 1);
+}
+
+/// So much of it is written before its time, which does not make it durable.
+TEST(Cycle, MuchThatNobodyWaitsForIsSyncedWithinItsTimeToo) {
+  World world(false, 16u << 20);  // Nothing is cleaned meanwhile.
+  world.push("mail");
+  world.pull("mail");
+  world.commit();
+  ASSERT_EQ(world.leases.size(), 1u);
+  const std::uint64_t syncs_before = world.counters().syncs_total;
+  const std::uint64_t written_before = world.counters().written_bytes_total;
+  const std::string result(1u << 20, 'x');
+  world.tell(model::Ack{world.leases[0].first, world.leases[0].second, result});
+  world.commit();
+  EXPECT_GE(world.counters().written_bytes_total, written_before + result.size());
+  EXPECT_EQ(world.counters().syncs_total, syncs_before);
+  EXPECT_EQ(world.idle_for(), lazy);
+  world.commit(after(lazy));
+  EXPECT_EQ(world.counters().syncs_total, syncs_before + 1);
+}
+
+constexpr std::size_t step_jobs = 10'000;  // As in core/queues.cc.
+
+/// The answer to whoever awaits one of the jobs comes between its steps.
+TEST(Cycle, APurgeInSeveralStepsIsDoneAlsoWhenOneOfItsJobsIsAwaited) {
+  World world;
+  world.push_many("mail", "payload", 2 * step_jobs + 1);
+  world.commit();
+  model::Await await;
+  await.id = world.ids.front();
+  await.wait = std::chrono::hours(1);
+  world.apply(await);
+  world.apply(model::PurgeQueue{"mail"});
+  for (int turn = 0; turn < 4; ++turn)
+    world.commit();
+  EXPECT_EQ(world.counts, std::vector<std::uint64_t>{2 * step_jobs + 1});
+  EXPECT_EQ(world.errors, 1u);  // The job that was awaited is gone.
+}
+
+TEST(Cycle, AQueueOfManyJobsIsDeletedAlsoIfNobodyWaitsForIt) {
+  World world;
+  world.push_many("mail", "payload", 2 * step_jobs + 1);
+  world.commit();
+  world.tell(model::DeleteQueue{"mail", true, false});
+  for (int turn = 0; turn < 4; ++turn)
+    world.commit();
+  EXPECT_TRUE(world.counts.empty());
+  world.apply(model::GetQueue{"mail"});
+  world.commit();
+  EXPECT_EQ(world.errors, 1u);
 }
 
 }  // namespace

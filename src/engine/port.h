@@ -37,6 +37,9 @@ using Sequence = std::uint32_t;
 struct Request {
   Sequence sequence = 0;
   model::Command command;
+  /// False: nobody waits for it. It is not answered, and what it does is durable with what somebody
+  /// waits for, 20 ms later at the latest. Not of a Pull or an Await.
+  bool has_reply = true;
 };
 
 /// Moves nothing that it holds when it grows or is moved, and allocates for 16 at a time;

@@ -239,8 +239,8 @@ class Connection final : public gateway::Dialog {
   std::vector<std::unique_ptr<Channel>> channels_;  ///< By number; null: closed.
   engine::Sequence first_publish_ = 0;              ///< Sequence of publishes_.front().
   std::deque<Publish> publishes_;
-  std::uint16_t committing_ = 0;  ///< The channel whose transaction is under way.
-  bool commit_waits_for_ack_ = false;
+  std::uint16_t committing_ = 0;    ///< The channel whose transaction is under way.
+  std::size_t acks_to_commit_ = 0;  ///< Not answered yet; rejects, too.
   std::vector<std::unique_ptr<Consumer>> consumers_;  ///< By slot; null: free.
   std::vector<std::uint16_t> hungry_;                 ///< Consumers that may want to pull.
   std::vector<std::string> own_queues_;               ///< Exclusive ones.

@@ -328,9 +328,9 @@ void Connection::ask(const Channel& channel, model::Command command, ThenOnChann
       });
 }
 
-/// Whatever the answer is.
+/// Nobody waits for it, whatever becomes of it.
 void Connection::tell(model::Command command) {
-  batch_.requests.emplace_back(quiet_sequence, std::move(command));
+  batch_.requests.emplace_back(engine::Sequence{0}, std::move(command), false);
 }
 
 ByteView Connection::keep(std::string text) {
@@ -353,8 +353,6 @@ std::size_t Connection::answer_some(std::vector<engine::SessionReply>& replies,
         break;
       case SequenceKind::sync:
         if (const Then then = std::exchange(then_, nullptr)) then(reply.answer);
-        break;
-      case SequenceKind::quiet:
         break;
     }
   }

@@ -176,13 +176,16 @@ void Connection::on(Channel& channel, const TxCommit& /*commit*/) {
     return fail(channel, ReplyCode::precondition_failed, "channel is not transactional");
   }
   Transaction transaction = std::exchange(*channel.transaction, {});
+  const std::size_t first = batch_.requests.size();
   for (const Unacked& message : transaction.acks)
     ack_job(channel, message);
   for (const auto& [message, requeue] : transaction.rejects)
     reject_job(channel, message, requeue);
-  // What is durable, all before it is, too: one answer is enough.
-  commit_waits_for_ack_ = !transaction.acks.empty() || !transaction.rejects.empty();
-  if (commit_waits_for_ack_) batch_.requests.back().sequence = sync_sequence;
+  for (std::size_t index = first; index < batch_.requests.size(); ++index) {
+    batch_.requests[index].sequence = sync_sequence;
+    batch_.requests[index].has_reply = true;
+  }
+  acks_to_commit_ = batch_.requests.size() - first;
   committing_ = channel.number;
   for (Pending& each : transaction.publishes) {
     const BasicPublish method{0,
@@ -193,18 +196,17 @@ void Connection::on(Channel& channel, const TxCommit& /*commit*/) {
     publish(channel, method, {keep(std::move(each.properties)), keep(std::move(each.body))});
     if (channel.is_closing) break;
   }
-  then_ = [this](model::Answer&) {
-    commit_waits_for_ack_ = false;
-    finish_commit();
-  };
   finish_commit();
 }
 
 /// Does nothing until everything is answered.
 void Connection::finish_commit() {
-  if (committing_ == 0 || commit_waits_for_ack_ || !publishes_.empty()) {
-    // Another answer will come.
-    if (committing_ != 0 && then_ == nullptr) then_ = [](model::Answer&) {};
+  if (committing_ == 0) return;
+  if (acks_to_commit_ > 0 || !publishes_.empty()) {
+    then_ = [this](model::Answer&) {
+      --acks_to_commit_;
+      finish_commit();
+    };
     return;
   }
   Channel* channel = find_channel(std::exchange(committing_, std::uint16_t{0}));

@@ -1,7 +1,7 @@
 // Sequence numbers of an AMQP connection's requests: which kind of request was it.
 //
 //   00 number of the publish                    10 a method that waits for its answer
-//   01 generation: 14 bits, slot: 16 bits       11 what nobody waits for
+//   01 generation: 14 bits, slot: 16 bits
 #pragma once
 
 #include "engine/port.h"
@@ -10,12 +10,11 @@
 
 namespace sluice::amqp {
 
-enum class SequenceKind : std::uint8_t { publish = 0, pull = 1, sync = 2, quiet = 3 };
+enum class SequenceKind : std::uint8_t { publish = 0, pull = 1, sync = 2 };
 
 constexpr unsigned sequence_kind_shift = 30;
 constexpr engine::Sequence publish_sequence_mask = (1u << sequence_kind_shift) - 1;
 constexpr engine::Sequence sync_sequence = 2u << sequence_kind_shift;
-constexpr engine::Sequence quiet_sequence = 3u << sequence_kind_shift;
 constexpr std::uint16_t pull_generation_mask = 0x3FFF;
 
 constexpr SequenceKind kind_of(engine::Sequence sequence) {

@@ -1,0 +1,146 @@
+// Connection between bytes and commands, with the engine's answers given by hand: what it waits
+// for. What clients see of each method is tested in tests/amqp.
+#include "gateway/amqp/connection.h"
+
+#include "wire/amqp/writer.h"
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::amqp {
+namespace {
+
+constexpr const char* queue_name = "mail";
+
+class NoEngine final : public engine::Port {
+ public:
+  engine::SessionId attach(std::shared_ptr<engine::Session>) override { std::abort(); }
+
+  void detach(engine::SessionId) override { std::abort(); }
+
+  void submit(engine::SessionId, engine::RequestBatch) override { std::abort(); }
+
+  const engine::Counters& counters() const override { return counters_; }
+
+  Now now() const override { return {}; }
+
+  Result<engine::BackupDone> backup(std::string) override { std::abort(); }
+
+ private:
+  engine::Counters counters_;
+};
+
+/// A connection with channel 1 open.
+class Talk {
+ public:
+  Talk() {
+    connection_.start([] {});
+    connection_.input().append(protocol_header);
+    ConnectionStartOk start;
+    start.mechanism.bytes = "PLAIN";
+    start.response.bytes = ByteView("\0guest\0guest", 12);
+    say(start, 0);
+    say(ConnectionTuneOk{2047, 8192, 0}, 0);
+    ConnectionOpen open;
+    open.virtual_host.bytes = "/";
+    say(open, 0);
+    say(ChannelOpen{});
+    EXPECT_TRUE(hears<ChannelOpenOk>());
+  }
+
+  /// What the engine is asked because of the method.
+  template <class M>
+  std::vector<engine::Request> say(const M& method, std::uint16_t channel = 1) {
+    append_method(connection_.input(), channel, method);
+    return keep(connection_.consume());
+  }
+
+  /// What it is asked next.
+  std::vector<engine::Request> answer(const engine::Request& request, model::Answer with) {
+    std::vector<engine::SessionReply> replies;
+    replies.emplace_back(request.sequence, std::move(with));
+    connection_.answer_some(replies, 0, SIZE_MAX / 2);
+    return keep(connection_.take_requests());
+  }
+
+  /// Whether this method is in what was sent since the last call.
+  template <class M>
+  bool hears() {
+    bool is_there = false;
+    ByteView left = connection_.output().view();
+    while (!left.empty()) {
+      const auto size = load_big<std::uint32_t>(left.data() + 3);
+      is_there = is_there || method_id(left.substr(frame_head_bytes, size)) == M::id;
+      left.remove_prefix(frame_overhead_bytes + size);
+    }
+    connection_.output().clear();
+    return is_there;
+  }
+
+  /// The client gets a message, without one behind it.
+  void get(std::uint64_t job) {
+    BasicGet get;
+    get.queue.bytes = queue_name;
+    const std::vector<engine::Request> pull = say(get);
+    ASSERT_EQ(pull.size(), 1u);
+    auto delivered = std::make_unique<model::Delivered>();
+    model::Delivery& delivery = delivered->jobs.emplace_back();
+    delivery.id = model::JobId(job);
+    delivery.token = model::LeaseToken(job);
+    delivery.queue = queue_name;
+    const std::vector<engine::Request> rest = answer(pull.front(), std::move(delivered));
+    ASSERT_EQ(rest.size(), 1u);
+    answer(rest.front(), std::make_unique<model::QueueInfo>());
+    connection_.output().clear();
+  }
+
+ private:
+  std::vector<engine::Request> keep(engine::RequestBatch batch) {
+    std::vector<engine::Request> requests = batch.requests;
+    batches_.push_back(std::move(batch));  // The commands view it.
+    return requests;
+  }
+
+  Broker broker_;
+  NoEngine engine_;
+  ConnectionOptions options_;
+  Connection connection_{broker_, engine_, options_, 1};
+  std::vector<engine::RequestBatch> batches_;
+};
+
+TEST(AmqpConnection, WaitsForNoAnswerToAnAck) {
+  Talk talk;
+  talk.get(1);
+  const std::vector<engine::Request> acks = talk.say(BasicAck{1, false});
+  ASSERT_EQ(acks.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<model::Ack>(acks[0].command));
+  EXPECT_FALSE(acks[0].has_reply);
+}
+
+/// The last one may be refused at once, while those before it are not durable yet.
+TEST(AmqpConnection, CommitsWhenTheEngineHasAnsweredEveryAckAndReject) {
+  Talk talk;
+  talk.say(TxSelect{});
+  for (const std::uint64_t job : {1u, 2u, 3u})
+    talk.get(job);
+  talk.say(BasicAck{2, true});
+  talk.say(BasicReject{3, false});
+  const std::vector<engine::Request> requests = talk.say(TxCommit{});
+  ASSERT_EQ(requests.size(), 3u);
+  for (const engine::Request& request : requests)
+    EXPECT_TRUE(request.has_reply);
+  talk.answer(requests[2], std::make_unique<Error>(Error{ErrorCode::stale, "its lease ended"}));
+  EXPECT_FALSE(talk.hears<TxCommitOk>());
+  talk.answer(requests[0], model::Done{});
+  EXPECT_FALSE(talk.hears<TxCommitOk>());
+  talk.answer(requests[1], model::Done{});
+  EXPECT_TRUE(talk.hears<TxCommitOk>());
+}
+
+}  // namespace
+}  // namespace sluice::amqp
