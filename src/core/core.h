@@ -5,7 +5,7 @@
 // What a caller does (engine/cycle.cc is the real one):
 //   out.open(log.frame(), log.open_frame());
 //   core.apply(command, ticket, now, out);          // or tick(), dispatch(), boot(), carry()
-//   log.close_frame();                            // everything one call wrote is one frame
+//   log.close_frame();                            // everything one call wrote is in one frame
 //   … each reply of out.replies once the log is durable beyond reply.needs …
 //
 // What carries everything: for any history and any cut of the log at a frame boundary, restoring

@@ -18,6 +18,8 @@ constexpr std::size_t inline_batch_bytes = 32u << 10;
 constexpr Duration lazy_write = std::chrono::milliseconds(20);
 /// … or when there are so many of them.
 constexpr std::size_t lazy_write_bytes = 1u << 20;
+/// Commands of a batch share a frame until it has so much: each has a header and a checksum.
+constexpr std::size_t frame_bytes = 16u << 10;
 /// Timers fired and cleaning done per turn, so that no turn takes long.
 constexpr std::size_t timer_steps = 10'000;
 /// Dead jobs sent on per turn.
@@ -91,29 +93,22 @@ Result<void> Cycle::boot(Now now) {
 
 // -- Applying. -----------------------------------------------------------------------------------
 
-/// Runs one call of the core; what it writes becomes one frame of the log.
-template <class Call>
-void Cycle::write_frame(Call call) {
-  const Position base = log_.open_frame();
-  out_.open(log_.frame(), base);
-  call();
-  const std::size_t written = log_.frame().size() - out_.start;
-  if (log_.close_frame()) appended_ += written;
-}
-
-/// The same; all that it answers is held.
+/// What the call has the core write becomes one frame of the log; what it answers is held.
 template <class Call>
 void Cycle::frame(Call call) {
-  write_frame(call);
-  for (model::Reply& reply : out_.replies)
-    hold(reply);
+  const Position base = log_.open_frame();
+  const std::size_t start = log_.frame().size();
+  out_.open(log_.frame(), base);
+  call();
+  const std::size_t written = log_.frame().size() - start;
+  if (log_.close_frame()) appended_ += written;
+  push_room_ -= std::min<std::uint64_t>(push_room_, written);
+  for (model::Reply& reply : out_.replies) {
+    answers_.complete(reply.answer);
+    Charge charge = answers_.charge(reply.answer);
+    held_.emplace_back(reply.needs, reply.ticket, std::move(reply.answer), std::move(charge));
+  }
   out_.replies.clear();
-}
-
-void Cycle::hold(model::Reply& reply) {
-  answers_.complete(reply.answer);
-  Charge charge = answers_.charge(reply.answer);
-  held_.emplace_back(reply.needs, reply.ticket, std::move(reply.answer), std::move(charge));
 }
 
 void Cycle::apply(SessionId session, RequestBatch batch, Now now) {
@@ -155,10 +150,21 @@ std::size_t Cycle::apply_some(SessionId session,
                               const RequestBatch& batch,
                               std::size_t next,
                               Now now) {
-  for (; next < batch.requests.size(); ++next) {
-    const Request& request = batch.requests[next];
-    if (must_wait(batch, request.command)) break;
-    apply_one(session, request, now);
+  const auto may_go = [&] {
+    return next < batch.requests.size() && !must_wait(batch, batch.requests[next].command);
+  };
+  while (may_go()) {
+    frame([&] {
+      const std::size_t enough = log_.frame().size() + frame_bytes;
+      bool is_last = false;
+      do {
+        const Request& request = batch.requests[next];
+        apply_one(session, request, now);
+        ++next;
+        // What is read for an answer is counted when the frame is closed.
+        is_last = !out_.has_facts() || reads_records(request.command);
+      } while (!is_last && log_.frame().size() < enough && may_go());
+    });
   }
   return next;
 }
@@ -169,7 +175,7 @@ void Cycle::apply_postponed(Now now) {
   while (const std::optional<Postponed::Turn> turn = postponed_.take(may_go)) {
     const Request& request = turn->rest.batch->requests[turn->rest.next];
     const std::size_t first_continuation = continuations_.size();
-    apply_one(turn->session, request, now);
+    frame([&] { apply_one(turn->session, request, now); });
     keep_alive(first_continuation, turn->rest.batch);
   }
 }
@@ -188,15 +194,11 @@ void Cycle::apply_one(SessionId session, const Request& request, Now now) {
   const model::Ticket ticket =
       request.has_reply ? engine::ticket(session, request.sequence) : nobody;
   if (!refusal_.empty() && is_push(command)) {
-    model::Answer refused = std::make_unique<Error>(Error{ErrorCode::busy, refusal_});
-    held_.emplace_back(Position(), ticket, std::move(refused), Charge());
+    out_.replies.emplace_back(
+        ticket, std::make_unique<Error>(Error{ErrorCode::busy, refusal_}), Position());
     return;
   }
-  const std::uint64_t appended_before = appended_;
   run(command, ticket, 0, now);
-  if (is_push(command)) {
-    push_room_ -= std::min(push_room_, appended_ - appended_before);
-  }
 }
 
 /// A command or, after `count_before` jobs, the rest of one. If there is more to do than in one
@@ -205,20 +207,21 @@ void Cycle::run(const model::Command& command,
                 model::Ticket ticket,
                 std::uint64_t count_before,
                 Now now) {
-  write_frame([&] { core_->apply(command, ticket, now, out_); });
-  for (model::Reply& reply : out_.replies) {
-    if (reply.ticket == ticket) {
-      auto* counted = std::get_if<model::Counted>(&reply.answer);
-      if (counted != nullptr) counted->count += count_before;
-      if (counted != nullptr && counted->more) {
-        continuations_.emplace_back(ticket, command, counted->count);
-        continue;
-      }
-      if (ticket == nobody) continue;
+  const auto first = static_cast<std::ptrdiff_t>(out_.replies.size());
+  out_.open(log_.frame(), out_.here());
+  core_->apply(command, ticket, now, out_);
+  const auto is_unsaid = [&](model::Reply& reply) {
+    if (reply.ticket != ticket) return false;
+    auto* counted = std::get_if<model::Counted>(&reply.answer);
+    if (counted != nullptr) counted->count += count_before;
+    if (counted != nullptr && counted->more) {
+      continuations_.emplace_back(ticket, command, counted->count);
+      return true;
     }
-    hold(reply);
-  }
-  out_.replies.clear();
+    return ticket == nobody;
+  };
+  out_.replies.erase(std::remove_if(out_.replies.begin() + first, out_.replies.end(), is_unsaid),
+                     out_.replies.end());
 }
 
 void Cycle::set_push_room(std::uint64_t room, std::string reason) {
@@ -236,7 +239,7 @@ void Cycle::continue_large_commands(Now now) {
   const std::vector<Continuation> turn = std::exchange(continuations_, {});
   for (const Continuation& each : turn) {
     const std::size_t first_continuation = continuations_.size();
-    run(each.command, each.ticket, each.count, now);
+    frame([&] { run(each.command, each.ticket, each.count, now); });
     keep_alive(first_continuation, each.batch);
   }
 }
@@ -253,7 +256,7 @@ void Cycle::abandon(SessionId session, Now now) {
     if (rest.next < requests.size()) postponed_.add(session, std::move(rest));
   }
   apply_postponed(now);
-  forget_waits(session, {model::Ticket(0), model::Ticket(UINT32_MAX)}, now);
+  frame([&] { forget_waits(session, {model::Ticket(0), model::Ticket(UINT32_MAX)}, now); });
 }
 
 /// `sequences`: as if they were tickets.
@@ -262,7 +265,7 @@ void Cycle::forget_waits(SessionId session, const model::Abandon& sequences, Now
     return ticket(session, static_cast<Sequence>(sequence.value));
   };
   const model::Abandon gone{of_session(sequences.first), of_session(sequences.last)};
-  frame([&] { core_->apply(gone, nobody, now, out_); });
+  core_->apply(gone, nobody, now, out_);
 }
 
 void Cycle::advance(Now now) {
@@ -305,7 +308,7 @@ void Cycle::forward_dead(Now now) {
 /// Jobs that were leased for a session which was gone when its reply was ready.
 void Cycle::give_back_undelivered(Now now) {
   for (const auto& [id, token] : std::exchange(undelivered_, {})) {
-    run(model::Release{id, token, Duration{0}}, nobody, 0, now);
+    frame([&] { run(model::Release{id, token, Duration{0}}, nobody, 0, now); });
   }
 }
 

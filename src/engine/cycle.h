@@ -60,7 +60,7 @@ class Cycle final : private core::RecordReader {
   void commit(Now now, bool is_idle);
   void collect();
 
-  /// Pushes may append `room` bytes before the disk is looked at again. None: they are refused for
+  /// So much may be appended before the disk is looked at again. None: pushes are refused for
   /// this reason, and cleaning looks for space.
   void set_push_room(std::uint64_t room, std::string reason);
 
@@ -112,10 +112,7 @@ class Cycle final : private core::RecordReader {
   Result<ByteView> read(Position at, std::size_t size) override { return log_.read(at, size); }
 
   template <class Call>
-  void write_frame(Call call);
-  template <class Call>
   void frame(Call call);
-  void hold(model::Reply& reply);
   bool is_full() const;
   void look_at_memory();
   bool must_wait(const BatchRest& rest) const;

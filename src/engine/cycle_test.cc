@@ -4,8 +4,10 @@
 
 #include "io/memory.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -262,6 +264,35 @@ TEST(Cycle, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
     ASSERT_EQ(state, states[reached]) << "cut at byte " << cut << " of " << content.size();
   }
   EXPECT_EQ(reached + 1, states.size());
+}
+
+/// Commands of one batch share frames of about 16 KiB; a cut may take several of them, each as a
+/// whole.
+TEST(Cycle, CommandsOfABatchShareFramesAndStayWhole) {
+  constexpr std::size_t pushes = 40;
+  const std::string payload(1000, 'x');
+  World one_by_one;
+  std::vector<std::string> states{found_in(content_of(one_by_one))};
+  for (std::size_t push = 0; push < pushes; ++push) {
+    one_by_one.push_many("mail", payload, 1);
+    one_by_one.commit();
+    states.push_back(found_in(content_of(one_by_one)));
+  }
+
+  World at_once;
+  const std::size_t begin = content_of(at_once).size();
+  at_once.push_many("mail", payload, pushes);
+  at_once.commit();
+  const std::string content = content_of(at_once);
+  EXPECT_LT(content.size() + 20 * pushes, content_of(one_by_one).size());
+  std::set<std::size_t> reached;
+  for (std::size_t cut = begin; cut <= content.size(); cut += 501) {
+    const auto state = std::find(states.begin(), states.end(), found_in(content.substr(0, cut)));
+    ASSERT_NE(state, states.end()) << "cut at byte " << cut << " of " << content.size();
+    reached.insert(static_cast<std::size_t>(state - states.begin()));
+  }
+  EXPECT_EQ(reached.size(), 3u);  // Nothing, the first frame, and the second; the third is cut.
+  EXPECT_EQ(found_in(content), states.back());
 }
 
 /// A reply that waits behind others that need more must not wait longer than the disk makes it:

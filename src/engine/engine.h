@@ -1,7 +1,7 @@
 // The engine: one thread that owns the core and the journal, and introduces them to each other.
 //
-// A cycle: take all submitted requests; apply each to the core, which writes its facts as one frame
-// into the log; hand out jobs to waiting pulls; seal and write the batch (here when little is under
+// A cycle: take all submitted requests; apply each to the core, which writes its facts into a frame
+// of the log; hand out jobs to waiting pulls; seal and write the batch (here when little is under
 // way, on the journal's thread when there is more to do meanwhile); release each reply once what it
 // depends on is durable. One fdatasync covers everything that arrived during the one before.
 #pragma once
