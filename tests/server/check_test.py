@@ -130,8 +130,10 @@ class Check(unittest.TestCase):
         """What the next start drops is not there, though it may be intact behind the tear."""
         with Server(self.scratch.name, options=["--segment-bytes", "1MiB"]) as server:
             client = server.client()
-            client.send(*[("PUSH", "mail", "welcome", f"last-{i}-" + "y" * 200) for i in range(5)])
-            replies = [client.receive() for _ in range(5)]
+            # One batch; what writes nothing ends a frame, so each push has one of its own.
+            client.send(*[words for i in range(5) for words in (("PUSH", "mail", "welcome", f"last-{i}-" + "y" * 200),
+                                                                ("QUEUE", "GET", "mail"))])
+            replies = [client.receive() for _ in range(10)][::2]
             server.kill()
         file = next(file for file in self.segments() if b"last-2-" in file.read_bytes())
         content = bytearray(file.read_bytes())
