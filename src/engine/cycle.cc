@@ -18,8 +18,9 @@ constexpr std::size_t inline_batch_bytes = 32u << 10;
 constexpr Duration lazy_write = std::chrono::milliseconds(20);
 /// … or when there are so many of them.
 constexpr std::size_t lazy_write_bytes = 1u << 20;
-/// Commands of a batch share a frame until it has so much: each has a header and a checksum.
-constexpr std::size_t frame_bytes = 16u << 10;
+/// Commands of a batch share a frame, which costs a header and a checksum, until it has so much: a
+/// byte that rots takes its frame with it, and a disk loses no less at once.
+constexpr std::size_t frame_bytes = 4u << 10;
 /// Timers fired and cleaning done per turn, so that no turn takes long.
 constexpr std::size_t timer_steps = 10'000;
 /// Dead jobs sent on per turn.

@@ -3,6 +3,7 @@
 #include "engine/cycle.h"
 
 #include "io/memory.h"
+#include "journal/format.h"
 
 #include <algorithm>
 #include <functional>
@@ -266,7 +267,7 @@ TEST(Cycle, ACommandIsThereAsAWholeOrNotAtAllWhereverItsBatchIsCut) {
   EXPECT_EQ(reached + 1, states.size());
 }
 
-/// Commands of one batch share frames of about 16 KiB; a cut may take several of them, each as a
+/// Commands of one batch share frames of about 4 KiB; a cut may take several of them, each as a
 /// whole.
 TEST(Cycle, CommandsOfABatchShareFramesAndStayWhole) {
   constexpr std::size_t pushes = 40;
@@ -284,14 +285,16 @@ TEST(Cycle, CommandsOfABatchShareFramesAndStayWhole) {
   at_once.push_many("mail", payload, pushes);
   at_once.commit();
   const std::string content = content_of(at_once);
-  EXPECT_LT(content.size() + 20 * pushes, content_of(one_by_one).size());
+  constexpr std::size_t frames = pushes / 4;
+  EXPECT_EQ(content.size() + (pushes - frames) * journal::frame_header_bytes,
+            content_of(one_by_one).size());
   std::set<std::size_t> reached;
   for (std::size_t cut = begin; cut <= content.size(); cut += 501) {
     const auto state = std::find(states.begin(), states.end(), found_in(content.substr(0, cut)));
     ASSERT_NE(state, states.end()) << "cut at byte " << cut << " of " << content.size();
     reached.insert(static_cast<std::size_t>(state - states.begin()));
   }
-  EXPECT_EQ(reached.size(), 3u);  // Nothing, the first frame, and the second; the third is cut.
+  EXPECT_EQ(reached.size(), frames);  // Nothing, and all but the last, which is cut.
   EXPECT_EQ(found_in(content), states.back());
 }
 
