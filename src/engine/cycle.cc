@@ -337,8 +337,9 @@ void Cycle::commit(Now now, bool is_idle) {
     last_sync_ = now.time;
     is_marked_ = false;
   }
-  const bool is_synced_in_time = options_.sync.kind != SyncPolicy::Kind::always;
-  if (sync == journal::Sync::yes || is_synced_in_time) dirty_since_.reset();
+  // Other policies have their own time for a sync, or none.
+  const bool is_done = sync == journal::Sync::yes || options_.sync.kind != SyncPolicy::Kind::always;
+  if (is_done) dirty_since_.reset();
   journal::Batch batch = log_.seal();
   if (committer_ == nullptr || (is_idle && batch.bytes < inline_batch_bytes)) {
     finish(write_batch(log_, std::move(batch), sync));
