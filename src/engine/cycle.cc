@@ -211,18 +211,18 @@ void Cycle::run(const model::Command& command,
   const auto first = static_cast<std::ptrdiff_t>(out_.replies.size());
   out_.open(log_.frame(), out_.here());
   core_->apply(command, ticket, now, out_);
-  const auto is_unsaid = [&](model::Reply& reply) {
-    if (reply.ticket != ticket) return false;
-    auto* counted = std::get_if<model::Counted>(&reply.answer);
-    if (counted != nullptr) counted->count += count_before;
-    if (counted != nullptr && counted->more) {
-      continuations_.emplace_back(ticket, command, counted->count);
-      return true;
-    }
-    return ticket == nobody;
-  };
-  out_.replies.erase(std::remove_if(out_.replies.begin() + first, out_.replies.end(), is_unsaid),
-                     out_.replies.end());
+  const auto own = std::find_if(out_.replies.begin() + first,
+                                out_.replies.end(),
+                                [&](const model::Reply& reply) { return reply.ticket == ticket; });
+  if (own == out_.replies.end()) return;
+  auto* counted = std::get_if<model::Counted>(&own->answer);
+  if (counted != nullptr) counted->count += count_before;
+  if (counted != nullptr && counted->more) {
+    continuations_.emplace_back(ticket, command, counted->count);
+  } else if (ticket != nobody) {
+    return;
+  }
+  out_.replies.erase(own);
 }
 
 void Cycle::set_push_room(std::uint64_t room, std::string reason) {
@@ -266,7 +266,7 @@ void Cycle::forget_waits(SessionId session, const model::Abandon& sequences, Now
     return ticket(session, static_cast<Sequence>(sequence.value));
   };
   const model::Abandon gone{of_session(sequences.first), of_session(sequences.last)};
-  core_->apply(gone, nobody, now, out_);
+  run(gone, nobody, 0, now);
 }
 
 void Cycle::advance(Now now) {

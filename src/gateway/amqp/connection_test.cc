@@ -2,9 +2,10 @@
 // for. What clients see of each method is tested in tests/amqp.
 #include "gateway/amqp/connection.h"
 
+#include "gateway/native/fake_port.h"
 #include "wire/amqp/writer.h"
 
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,24 +17,6 @@ namespace sluice::amqp {
 namespace {
 
 constexpr const char* queue_name = "mail";
-
-class NoEngine final : public engine::Port {
- public:
-  engine::SessionId attach(std::shared_ptr<engine::Session>) override { std::abort(); }
-
-  void detach(engine::SessionId) override { std::abort(); }
-
-  void submit(engine::SessionId, engine::RequestBatch) override { std::abort(); }
-
-  const engine::Counters& counters() const override { return counters_; }
-
-  Now now() const override { return {}; }
-
-  Result<engine::BackupDone> backup(std::string) override { std::abort(); }
-
- private:
-  engine::Counters counters_;
-};
 
 /// A connection with channel 1 open.
 class Talk {
@@ -107,9 +90,9 @@ class Talk {
   }
 
   Broker broker_;
-  NoEngine engine_;
+  native::FakePort port_;
   ConnectionOptions options_;
-  Connection connection_{broker_, engine_, options_, 1};
+  Connection connection_{broker_, port_, options_, 1};
   std::vector<engine::RequestBatch> batches_;
 };
 
