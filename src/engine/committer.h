@@ -38,8 +38,8 @@ class Committer {
 
 class ThreadCommitter final : public Committer {
  public:
-  /// `log` outlives this. `on_written` is called on the committer's thread after each batch: it
-  /// wakes the engine, which then calls take().
+  /// `log` outlives this. `on_written` is called on the committer's thread after each batch: there
+  /// or elsewhere, but one thread at a time, take() and start() are called then.
   ThreadCommitter(journal::Log& log, std::function<void()> on_written);
   /// Requires stop().
   ~ThreadCommitter() override;

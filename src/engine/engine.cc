@@ -1,5 +1,6 @@
-// Engine: the thread around Cycle, the inbox that gateways fill, and the sessions to reply to.
-// While it rests, a thread that serves clients may take a turn in its place (help()).
+// Engine: the threads around Cycle, the inbox that gateways fill, and the sessions to reply to.
+// While the engine's thread rests, one that serves clients may take a turn in its place (help());
+// the journal's takes one behind each batch that it has written (go_on()).
 #include "engine/engine.h"
 
 #include "base/check.h"
@@ -64,7 +65,9 @@ class Engine::Impl {
 
  private:
   void run();
-  bool turn();
+  void begin_turn();
+  bool turn(bool may_write);
+  void go_on();
   void wait();
   bool has_work() const;
   void wake();
@@ -89,6 +92,7 @@ class Engine::Impl {
   bool has_room_ = true;  ///< What is in the inbox may be taken.
   bool has_written_ = false;
   bool is_resting_ = false;  ///< Nobody called it: others may take a turn.
+  bool is_in_turn_ = false;  ///< Who takes it looks at the inbox behind it.
   bool is_stopping_ = false;
   /// When the engine's thread has something to do even if nobody asks.
   std::chrono::steady_clock::time_point next_turn_;
@@ -112,7 +116,7 @@ Result<void> Engine::Impl::open() {
       options_,
       counters_,
       [this](journal::Log& log) {
-        return std::make_unique<ThreadCommitter>(log, [this] { wake(); });
+        return std::make_unique<ThreadCommitter>(log, [this] { go_on(); });
       },
       [this](SessionId id, std::vector<SessionReply>& replies) { return send(id, replies); });
   if (!life) return tl::unexpected<Error>(life.error());
@@ -147,19 +151,26 @@ void Engine::Impl::run() {
     const std::lock_guard turn_lock(turn_mutex_);
     {
       const std::lock_guard lock(mutex_);
-      if (has_room_) taken_.swap(inbox_);
-      has_written_ = false;
-      is_resting_ = false;
+      begin_turn();
       is_stopping = is_stopping_;
       next_turn_ = std::chrono::steady_clock::time_point::max();
     }
-    turn();
+    turn(true);
     if (is_stopping) return life_->end();
   }
 }
 
-/// Requires turn_mutex_. True: the next one is due sooner than it was.
-bool Engine::Impl::turn() {
+/// Requires both mutexes.
+void Engine::Impl::begin_turn() {
+  if (has_room_) taken_.swap(inbox_);
+  has_written_ = false;
+  is_resting_ = false;
+  is_in_turn_ = true;
+}
+
+/// Requires turn_mutex_ and begin_turn(). `may_write`: a small batch, here and now. True: the
+/// engine's thread has something to do, or has to wake sooner than it was going to.
+bool Engine::Impl::turn(bool may_write) {
   life_->apply(taken_);
   taken_.clear();
   bool is_idle = false;
@@ -167,15 +178,16 @@ bool Engine::Impl::turn() {
     const std::lock_guard lock(mutex_);
     is_idle = inbox_.empty();
   }
-  life_->commit(is_idle);
+  life_->commit(may_write && is_idle);
   const Duration limit = std::min(life_->idle_for().value_or(Life::space_check), Life::space_check);
   const std::lock_guard lock(mutex_);
   has_room_ = life_->has_room();
   is_resting_ = has_room_ && inbox_.empty() && life_->is_at_rest();
+  is_in_turn_ = false;
   const auto next = std::chrono::steady_clock::now() + limit;
-  if (next >= next_turn_) return false;  // The engine's thread finds out when it wakes.
-  next_turn_ = next;
-  return true;
+  const bool is_sooner = next < next_turn_;
+  if (is_sooner) next_turn_ = next;
+  return is_sooner || has_work();
 }
 
 void Engine::Impl::wait() {
@@ -194,10 +206,23 @@ bool Engine::Impl::has_work() const {
   return is_stopping_ || has_written_ || (has_room_ && !inbox_.empty());
 }
 
+/// A turn of the journal's thread, which has written a batch: it says what that allows, and goes
+/// on with the next one. The engine's thread is not woken for it.
+void Engine::Impl::go_on() {
+  const std::unique_lock turn_lock(turn_mutex_, std::try_to_lock);
+  if (!turn_lock) return wake();  // Who takes it may have looked for the batch before.
+  {
+    const std::lock_guard lock(mutex_);
+    begin_turn();
+  }
+  if (turn(false)) parker_.unpark();
+}
+
 void Engine::Impl::wake() {
   {
     const std::lock_guard lock(mutex_);
     has_written_ = true;
+    if (is_in_turn_) return;
   }
   parker_.unpark();
 }
@@ -210,9 +235,9 @@ void Engine::Impl::help() {
     const std::lock_guard lock(mutex_);
     if (inbox_.empty()) return;
     if (!is_resting_ || is_stopping_) return parker_.unpark();
-    taken_.swap(inbox_);
+    begin_turn();
   }
-  if (turn()) parker_.unpark();
+  if (turn(true)) parker_.unpark();
 }
 
 // -- The port. -----------------------------------------------------------------------------------
@@ -249,6 +274,7 @@ bool Engine::Impl::put(Inbound inbound, bool is_little) {
     inbox_.push_back(std::move(inbound));
     is_resting_ = is_resting_ && is_little && inbox_.size() <= help_batches_max;
     if (is_resting_) return true;
+    if (is_in_turn_) return false;
   }
   parker_.unpark();
   return false;

@@ -153,6 +153,52 @@ TEST_F(HelpTest, WhateverThreadsHandOverTogetherIsAnsweredOnce) {
     EXPECT_EQ(session->pushed, rounds);
 }
 
+TEST_F(HelpTest, TheJournalsThreadGoesOnBehindWhatItHasWritten) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  std::uint64_t pushed = 0;
+  const auto thread_for = [&](std::size_t payload_bytes) {
+    RequestBatch batch = pushes(1);
+    const ByteView payload = batch.strings.emplace_front(payload_bytes, 'x');
+    std::get<model::Push>(batch.requests.front().command).payload = payload;
+    engine_->submit(id, std::move(batch));
+    session->wait_for(++pushed);
+    return session->last_thread.load();
+  };
+  // What is small, the engine's thread writes itself.
+  const std::thread::id engines = thread_for(1);
+  std::thread::id journals = thread_for(100'000);
+  // Unless the engine's thread woke just then, by itself.
+  for (int attempt = 0; attempt < 100 && journals == engines; ++attempt)
+    journals = thread_for(100'000);
+  EXPECT_NE(journals, engines);
+}
+
+TEST_F(HelpTest, WhatComesWhileTheJournalsThreadGoesOnIsAnsweredOnce) {
+  constexpr int threads = 3;
+  constexpr std::uint64_t rounds = 200;
+  std::vector<std::thread> running;
+  for (int number = 0; number < threads; ++number) {
+    running.emplace_back([this, number] {
+      const auto session = std::make_shared<ThreadSession>();
+      const SessionId id = engine_->attach(session);
+      std::uint64_t pushed = 0;
+      for (std::uint64_t round = 0; round < rounds; ++round) {
+        // Some are written by the journal's thread, some where they are applied.
+        const std::size_t count = (round + static_cast<std::uint64_t>(number)) % 3 == 0 ? 500 : 2;
+        engine_->submit(id, pushes(count));
+        pushed += count;
+        if (round % 2 == 0) session->wait_for(pushed);
+      }
+      session->wait_for(pushed);
+      EXPECT_EQ(session->pushed, pushed);
+      engine_->detach(id);
+    });
+  }
+  for (std::thread& each : running)
+    each.join();
+}
+
 // The engine's thread looks at the time once a second by itself; ten jobs that nobody told it of
 // would take ten seconds.
 TEST_F(HelpTest, WhatIsDueLaterWakesTheEnginesThread) {
