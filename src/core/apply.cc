@@ -222,8 +222,7 @@ Result<Slot> Core::leased(model::JobId id, model::LeaseToken token, Now now) {
 
 void Core::handle(const model::Ack& ack, model::Ticket ticket, Now now, Output& out) {
   if (ack.result.size() > limits_.payload_bytes_max) {
-    return refuse(
-        ticket, check_size("result", ack.result.size(), limits_.payload_bytes_max).error(), out);
+    return refuse(ticket, too_big("result", ack.result.size(), limits_.payload_bytes_max), out);
   }
   const Result<Slot> slot = leased(ack.id, ack.token, now);
   if (!slot) return refuse(ticket, slot.error(), out);

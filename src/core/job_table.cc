@@ -76,30 +76,16 @@ JobTable::Page* JobTable::page_of(model::JobId id) {
   return &pages_[last_page_];
 }
 
-Details& JobTable::details(Slot slot) {
-  Job& job = (*this)[slot];
-  if (job.details == no_details) {
-    if (free_details_.empty()) {
-      if (next_details_ % details_chunk == 0) {
-        details_chunks_.push_back(std::make_unique<Details[]>(details_chunk));
-      }
-      job.details = next_details_++;
-    } else {
-      job.details = free_details_.back();
-      free_details_.pop_back();
-    }
+std::uint32_t JobTable::new_details() {
+  if (!free_details_.empty()) {
+    const std::uint32_t index = free_details_.back();
+    free_details_.pop_back();
+    return index;
   }
-  return details_chunks_[job.details / details_chunk][job.details % details_chunk];
-}
-
-Details* JobTable::details_if_any(Slot slot) {
-  return (*this)[slot].details == no_details ? nullptr : &details(slot);
-}
-
-const Details* JobTable::details_if_any(Slot slot) const {
-  const std::uint32_t index = (*this)[slot].details;
-  if (index == no_details) return nullptr;
-  return &details_chunks_[index / details_chunk][index % details_chunk];
+  if (next_details_ % details_chunk == 0) {
+    details_chunks_.push_back(std::make_unique<Details[]>(details_chunk));
+  }
+  return next_details_++;
 }
 
 std::size_t JobTable::memory_bytes() const {

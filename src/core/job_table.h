@@ -35,10 +35,23 @@ class JobTable {
   }
 
   /// The job's details, made if it has none.
-  Details& details(Slot slot);
+  [[gnu::always_inline]] Details& details(Slot slot) {
+    Job& job = (*this)[slot];
+    if (job.details == no_details) [[unlikely]]
+      job.details = new_details();
+    return details_at(job.details);
+  }
+
   /// Null if it has none.
-  Details* details_if_any(Slot slot);
-  const Details* details_if_any(Slot slot) const;
+  [[gnu::always_inline]] Details* details_if_any(Slot slot) {
+    const std::uint32_t index = (*this)[slot].details;
+    return index == no_details ? nullptr : &details_at(index);
+  }
+
+  [[gnu::always_inline]] const Details* details_if_any(Slot slot) const {
+    const std::uint32_t index = (*this)[slot].details;
+    return index == no_details ? nullptr : &details_at(index);
+  }
 
   std::size_t size() const { return size_; }
 
@@ -67,6 +80,11 @@ class JobTable {
     std::uint32_t used = 0;
   };
 
+  [[gnu::always_inline]] Details& details_at(std::uint32_t index) const {
+    return details_chunks_[index / details_chunk][index % details_chunk];
+  }
+
+  std::uint32_t new_details();
   Page* page_of(model::JobId id);
   std::vector<std::uint64_t> sorted_page_keys() const;
 

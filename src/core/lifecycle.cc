@@ -63,8 +63,8 @@ void Core::assign(Slot slot, const JobChanged& changed) {
   if (!has_news) return;
   Details& details = jobs_.details(slot);
   // A lease taken without a name has no worker, whoever had the one before.
-  if (changed.state == JobState::leased) details.worker = std::string(changed.worker);
-  if (changed.is_error) details.error = std::string(changed.note);
+  if (changed.state == JobState::leased) details.worker.assign(changed.worker);
+  if (changed.is_error) details.error.assign(changed.note);
   if (changed.has_result) {
     details.has_result = true;
     details.result_at = changed.result_at;
@@ -133,9 +133,9 @@ std::uint32_t Core::payload_bytes(Slot slot) const {
 
 bool Core::is_pinned(Slot slot) const {
   const Job& job = jobs_[slot];
+  if (job.state == JobState::dead || !model::is_final(job.state)) return false;
   const Details* details = jobs_.details_if_any(slot);
-  return job.state != JobState::dead && model::is_final(job.state) && details != nullptr &&
-         details->keep;
+  return details != nullptr && details->keep;
 }
 
 JobList& Core::list_of(Slot slot) {

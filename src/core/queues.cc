@@ -34,11 +34,10 @@ Result<void> check_name(std::string_view field, ByteView name) {
   return {};
 }
 
-Result<void> check_size(std::string_view field, std::size_t size, std::size_t limit) {
-  if (size <= limit) return {};
-  return fail(ErrorCode::too_big,
-              std::string(field) + ": " + std::to_string(size) + " bytes (limit " +
-                  std::to_string(limit) + ")");
+Error too_big(std::string_view field, std::size_t size, std::size_t limit) {
+  return {ErrorCode::too_big,
+          std::string(field) + ": " + std::to_string(size) + " bytes (limit " +
+              std::to_string(limit) + ")"};
 }
 
 Queue* Core::find_queue(ByteView name) {

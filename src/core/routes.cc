@@ -119,6 +119,16 @@ void Routes::boot(Output& out) {
   }
 }
 
+/// The one found last is looked at first: messages come in runs for one queue.
+const Queue* Routes::find_queue(ByteView name) {
+  const Queue* last = last_found_ < queues_.size() ? queues_[last_found_].get() : nullptr;
+  if (last != nullptr && last->name == name) return last;
+  const auto found = names_.find(name);
+  if (found == names_.end()) return nullptr;
+  last_found_ = found->second;
+  return queues_[last_found_].get();
+}
+
 Result<Router::Node*> Routes::known(ByteView exchange) const {
   Router::Node* node = router_.find(exchange);
   if (node != nullptr) return node;
@@ -263,11 +273,10 @@ Result<std::span<const QueueIndex>> Routes::queues_for(const model::Publish& pub
     }
   } else {
     for (const Address& address : addresses_) {
-      if (const auto named = names_.find(address.key); named != names_.end()) {
-        reached_.push_back(named->second);
-      }
+      if (const Queue* named = find_queue(address.key)) reached_.push_back(named->index);
     }
   }
+  if (reached_.size() < 2) return std::span<const QueueIndex>(reached_);
   // By name, each once: keys that reach the same queue stand beside each other.
   std::sort(reached_.begin(), reached_.end(), [this](QueueIndex a, QueueIndex b) {
     return queues_[a]->name < queues_[b]->name;

@@ -63,6 +63,7 @@ class Routes {
   model::Answer change(const model::Unbind& unbind, Output& out);
   model::Answer change(const model::GetExchange& get, Output& out) const;
   model::Answer change(const model::ListExchanges& list, Output& out) const;
+  const Queue* find_queue(ByteView name);
   Result<Router::Node*> known(ByteView exchange) const;
   Result<BindingTerms> terms_of(const model::Binding& binding) const;
   model::BindingInfo info(const BindingTerms& terms) const;
@@ -75,6 +76,7 @@ class Routes {
   Router router_;
   std::vector<Address> addresses_;   ///< Of the message that is being routed.
   std::vector<QueueIndex> reached_;  ///< By it.
+  QueueIndex last_found_ = 0;        ///< By name.
 };
 
 }  // namespace sluice::core

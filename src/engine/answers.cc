@@ -18,10 +18,14 @@ ByteView copy(std::string& bytes, ByteView what) {
   return ByteView(bytes).substr(at);
 }
 
-Result<core::JobRecord> read(journal::Log& log, Position home, std::uint32_t size) {
+/// Valid until the log is read again, or as long as `copies`, to which it is appended first.
+Result<core::JobRecord> read(journal::Log& log,
+                             Position home,
+                             std::uint32_t size,
+                             std::string* copies = nullptr) {
   Result<ByteView> bytes = log.read(home, size);
   if (!bytes) return tl::unexpected<Error>(bytes.error());
-  return core::read_record(*bytes);
+  return core::read_record(copies == nullptr ? *bytes : copy(*copies, *bytes));
 }
 
 }  // namespace
@@ -62,16 +66,22 @@ void Answers::complete(model::Delivered& delivered) {
   for (const model::Delivery& job : delivered.jobs)
     bytes += job.record_bytes + job.queue.size();
   delivered.bytes.reserve(bytes);
+  ByteView queue;  // Of the job before, and its copy: mostly all are of one.
+  ByteView copied_queue;
   std::erase_if(delivered.jobs, [&](model::Delivery& job) {
-    const Result<core::JobRecord> record = read(log_, job.home, job.record_bytes);
+    const Result<core::JobRecord> record = read(log_, job.home, job.record_bytes, &delivered.bytes);
     if (!record) {
       report(job.id, record.error());
       return true;
     }
-    job.queue = copy(delivered.bytes, job.queue);
-    job.type = copy(delivered.bytes, record->type);
-    job.payload = copy(delivered.bytes, record->payload);
-    job.headers = copy(delivered.bytes, record->headers);
+    if (job.queue.data() != queue.data()) {
+      queue = job.queue;
+      copied_queue = copy(delivered.bytes, queue);
+    }
+    job.queue = copied_queue;
+    job.type = record->type;
+    job.payload = record->payload;
+    job.headers = record->headers;
     return false;
   });
 }

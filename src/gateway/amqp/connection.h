@@ -96,8 +96,10 @@ class Connection final : public gateway::Dialog {
   bool must_wait(const Frame& frame) const;
   void take_frame(const Frame& frame);
   void take_on_channel(Channel& channel, const Frame& frame);
+  void take_method(Channel& channel, const Frame& frame);
   void take_channel_open(const Frame& frame);
   void take_content(Channel& channel, const Frame& frame);
+  void take_message(Channel& channel);
   void hand_over_bytes(std::size_t consumed);
   Channel* find_channel(std::uint16_t number);
   void close_channel(Channel& channel);
@@ -120,10 +122,7 @@ class Connection final : public gateway::Dialog {
   void on(const ConnectionStartOk& start);
   void on(const ConnectionTuneOk& tune);
   void on(const ConnectionOpen& open);
-  void log_in(std::vector<std::string> vhosts,
-              const std::string&,
-              ByteView mechanism,
-              bool is_told);
+  void log_in(std::vector<std::string> vhosts, const std::string&, ByteView mechanism, bool);
   bool has_room() const;
   void block();
   void unblock();

@@ -43,6 +43,12 @@ class Talk {
     return keep(connection_.consume());
   }
 
+  /// … because of the bytes.
+  std::vector<engine::Request> say_bytes(ByteView bytes) {
+    connection_.input().append(bytes);
+    return keep(connection_.consume());
+  }
+
   /// What it is asked next.
   std::vector<engine::Request> answer(const engine::Request& request, model::Answer with) {
     std::vector<engine::SessionReply> replies;
@@ -103,6 +109,32 @@ TEST(AmqpConnection, WaitsForNoAnswerToAnAck) {
   ASSERT_EQ(acks.size(), 1u);
   EXPECT_TRUE(std::holds_alternative<model::Ack>(acks[0].command));
   EXPECT_FALSE(acks[0].has_reply);
+}
+
+/// A message in two pieces: what the first one brought is the connection's until the second comes.
+TEST(AmqpConnection, WhatAPublishViewsLivesAsLongAsItsBatch) {
+  const auto message = [](const std::string& key, const std::string& body) {
+    Buffer bytes;
+    append_method(bytes, 1, BasicPublish{0, {""}, {key}});
+    append_content(bytes, 1, {ByteView("\x10\0\2", 3), body}, frame_max_min);
+    return std::string(bytes.view());
+  };
+  const std::string key = "the key of the message";
+  const std::string body(frame_max_min + 100, 'b');
+  const std::string bytes = message(key, body);
+  for (const std::size_t cut : {0u, 5u, 30u, 50u, 60u, 80u, 1000u, 4200u, 4250u}) {
+    ASSERT_LT(cut, bytes.size());
+    Talk talk;
+    EXPECT_TRUE(talk.say_bytes(ByteView(bytes).substr(0, cut)).empty());
+    const std::vector<engine::Request> requests = talk.say_bytes(ByteView(bytes).substr(cut));
+    ASSERT_EQ(requests.size(), 1u) << cut;
+    talk.say_bytes(message(std::string(key.size(), 'x'), std::string(body.size(), 'x')));
+    const auto& publish = std::get<model::Publish>(requests.front().command);
+    EXPECT_EQ(publish.key, key) << cut;
+    EXPECT_EQ(publish.job.payload, body) << cut;
+    EXPECT_EQ(publish.job.options->headers.back().second, ByteView("\x10\0\2", 3)) << cut;
+    EXPECT_FALSE(publish.job.options->is_transient);
+  }
 }
 
 /// The last one may be refused at once, while those before it are not durable yet.

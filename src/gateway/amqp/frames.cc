@@ -11,9 +11,8 @@ namespace {
 constexpr std::size_t stalled_bytes_max = 1u << 20;
 
 /// Whether a method belongs to the connection and not to a channel.
-bool is_of_connection(const ClientMethod& method) {
-  return std::visit(
-      []<Method M>(const M&) { return M::id.class_id == ConnectionOpen::id.class_id; }, method);
+bool is_of_connection(MethodId id) {
+  return id.class_id == ConnectionOpen::id.class_id;
 }
 
 }  // namespace
@@ -58,8 +57,8 @@ gateway::End Connection::end() const {
 }
 
 bool Connection::may_parse() const {
-  return !is_over() && then_ == nullptr && !is_blocked_ &&
-         publishes_.size() < options_.outstanding_max && !(is_held_ && !publishes_.empty());
+  if (is_over() || then_ != nullptr || is_blocked_) return false;
+  return publishes_.empty() || (!is_held_ && publishes_.size() < options_.outstanding_max);
 }
 
 /// Whether what was published before it may have to say something first: that there is no such
@@ -158,7 +157,7 @@ void Connection::take_frame(const Frame& frame) {
   current_ = method_id(frame.payload);
   const Parsed<ClientMethod> method = decode_method(frame.payload);
   if (!method) return fail_connection(method.error().code, method.error().sentence);
-  if (!is_of_connection(*method)) {
+  if (!is_of_connection(current_)) {
     return fail_connection(ReplyCode::channel_error, "a method of a channel on channel 0");
   }
   take_connection_method(*method);
@@ -192,11 +191,14 @@ void Connection::take_on_channel(Channel& channel, const Frame& frame) {
   if (!channel.is_closing && (channel.assembler.is_busy() || frame.type != FrameType::method)) {
     return take_content(channel, frame);
   }
-  if (frame.type != FrameType::method) return;
+  if (frame.type == FrameType::method) take_method(channel, frame);
+}
+
+void Connection::take_method(Channel& channel, const Frame& frame) {
   current_ = method_id(frame.payload);
   Parsed<ClientMethod> method = decode_method(frame.payload);
   if (!method) return fail_connection(method.error().code, method.error().sentence);
-  if (is_of_connection(*method)) {
+  if (is_of_connection(current_)) {
     return fail_connection(ReplyCode::command_invalid, "a method of the connection on a channel");
   }
   if (channel.is_closing) {
@@ -210,9 +212,11 @@ void Connection::take_on_channel(Channel& channel, const Frame& frame) {
   if (std::holds_alternative<ChannelOpen>(*method)) {
     return fail_connection(ReplyCode::channel_error, "second 'channel.open' seen");
   }
-  const auto keeps = [this](std::string name) { return keep(std::move(name)); };
-  if (const Allowed<void> fine = vhost_.put_inside(*method, keeps); !fine) {
-    return fail(channel, fine.error());
+  if (!vhost_.is_root()) {
+    const auto keeps = [this](std::string name) { return keep(std::move(name)); };
+    if (const Allowed<void> fine = vhost_.put_inside(*method, keeps); !fine) {
+      return fail(channel, fine.error());
+    }
   }
   std::visit([&](const auto& each) { on(channel, each); }, *method);
 }
@@ -223,7 +227,7 @@ void Connection::take_content(Channel& channel, const Frame& frame) {
       return;
     case Assembled::content:
       current_ = BasicPublish::id;
-      publish(channel, channel.assembler.publish(), channel.assembler.content());
+      take_message(channel);
       // It may have been closed for the message.
       if (Channel* same = find_channel(frame.channel)) same->assembler.done();
       return;
@@ -236,6 +240,18 @@ void Connection::take_content(Channel& channel, const Frame& frame) {
       return fail(channel, problem.code, text.substr(text.find(" - ") + 3));
     }
   }
+}
+
+/// What the assembler holds itself is copied into the batch, whose input has the rest.
+void Connection::take_message(Channel& channel) {
+  const ContentAssembler& whole = channel.assembler;
+  if (!whole.holds_bytes()) return publish(channel, whole.publish(), whole.content());
+  BasicPublish method = whole.publish();
+  Content content = whole.content();
+  for (ByteView* each :
+       {&method.exchange.bytes, &method.routing_key.bytes, &content.properties, &content.body})
+    *each = keep(std::string(*each));
+  publish(channel, method, content);
 }
 
 Channel* Connection::find_channel(std::uint16_t number) {

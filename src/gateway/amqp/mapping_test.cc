@@ -448,6 +448,7 @@ TEST(VirtualHosts, LeaveKeysAndReplyAddressesAsTheyAre) {
   ClientMethod publish = BasicPublish{0, {""}, {"mail"}};
   ASSERT_TRUE(shop.put_inside(publish, keep));
   EXPECT_EQ(std::get<BasicPublish>(publish).exchange.bytes, "shop/");
+  EXPECT_EQ(std::get<BasicPublish>(publish).exchange.bytes.data(), kept.back().data());
   EXPECT_EQ(std::get<BasicPublish>(publish).routing_key.bytes, "mail");
   ClientMethod reply = BasicPublish{0, {""}, {"amq.rabbitmq.reply-to.x"}};
   ASSERT_TRUE(shop.put_inside(reply, keep));

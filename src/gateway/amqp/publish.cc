@@ -27,30 +27,15 @@ void Connection::on(Channel& channel, const BasicPublish& publish) {
   channel.assembler.start(publish);
 }
 
+/// What the two view lives as long as the batch.
 void Connection::publish(Channel& channel, const BasicPublish& publish, const Content& content) {
   if (channel.transaction && committing_ != channel.number) {
     channel.transaction->publishes.push_back(copied(publish, content));
     return;
   }
-  Content held = content;
-  // A body of several frames, and a message that was kept, is the assembler's.
-  const ByteView read = input_.view();
-  const auto is_of_input = [read](ByteView bytes) {
-    return bytes.empty() ||
-           (std::less_equal<>()(read.data(), bytes.data()) &&
-            std::less_equal<>()(bytes.data() + bytes.size(), read.data() + read.size()));
-  };
-  BasicPublish whole = publish;
-  if (!is_of_input(content.body)) held.body = keep(std::string(content.body));
-  if (!is_of_input(content.properties)) held.properties = keep(std::string(content.properties));
-  if (!is_of_input(publish.exchange.bytes))
-    whole.exchange.bytes = keep(std::string(publish.exchange.bytes));
-  if (!is_of_input(publish.routing_key.bytes)) {
-    whole.routing_key.bytes = keep(std::string(publish.routing_key.bytes));
-  }
   if (vhost_.outside(publish.exchange.bytes) == celery_control_exchange) revoke(content.body);
   Allowed<model::Publish> command =
-      publish_command(whole, held, {user_, channel.reply_queue}, batch_);
+      publish_command(publish, content, {user_, channel.reply_queue}, batch_);
   if (!command) return fail(channel, command.error());
   // A reply: the core's own default exchange would take further keys out of the virtual host.
   if (!vhost_.is_root() && command->exchange.empty()) command->more_keys = nullptr;

@@ -32,7 +32,7 @@ Allowed<void> Vhost::put_inside(ClientMethod& method,
         if constexpr (std::is_same_v<std::decay_t<decltype(each)>, BasicPublish>) {
           const bool is_reply = each.routing_key.bytes.starts_with(direct_reply_to);
           put(each.exchange);
-          if (each.exchange.bytes.empty() && !is_reply) each.exchange.bytes = prefix_;
+          if (each.exchange.bytes.empty() && !is_reply) each.exchange.bytes = keep(prefix_);
         } else {
           if constexpr (requires { each.queue; }) put(each.queue);
           if constexpr (requires { each.exchange; }) put(each.exchange);

@@ -59,6 +59,10 @@ class ContentAssembler {
 
   const Content& content() const { return content_; }
 
+  /// Whether some of it is in this object's memory: kept, or a body of several frames. Otherwise
+  /// all of it is where start() and next() got it from.
+  bool holds_bytes() const { return !kept_.empty() || !body_.empty(); }
+
   /// After `refused`.
   const Problem& problem() const { return problem_; }
 

@@ -110,6 +110,23 @@ TEST(ContentAssembler, WhatIsViewedIsKeptBeforeTheInputMoves) {
   EXPECT_TRUE(assembler.publish().mandatory);
   EXPECT_EQ(assembler.content().properties, persistent);
   EXPECT_EQ(assembler.content().body, "abcd");
+  EXPECT_TRUE(assembler.holds_bytes());
+  assembler.done();
+  EXPECT_FALSE(assembler.holds_bytes());
+}
+
+TEST(ContentAssembler, SaysWhetherTheMessageIsInItsMemory) {
+  ContentAssembler assembler = started();
+  const std::string whole = header_payload(4);
+  assembler.next(header(whole));
+  EXPECT_EQ(assembler.next(body("abcd")), Assembled::content);
+  EXPECT_FALSE(assembler.holds_bytes());
+  assembler.done();
+  assembler.start({.exchange = {"next"}});
+  assembler.next(header(whole));
+  assembler.next(body("ab"));
+  EXPECT_EQ(assembler.next(body("cd")), Assembled::content);
+  EXPECT_TRUE(assembler.holds_bytes());
 }
 
 TEST(ContentAssembler, AMessageMayBeGivenUpHalfReceived) {
