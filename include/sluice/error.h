@@ -90,7 +90,7 @@ template <class T>
 using Result = tl::expected<T, Error>;
 
 /// `return fail(ErrorCode::arg, "…")` from a function that returns a Result.
-inline tl::unexpected<Error> fail(ErrorCode code, std::string message) {
+[[gnu::cold]] inline tl::unexpected<Error> fail(ErrorCode code, std::string message) {
   return tl::unexpected<Error>(Error{code, std::move(message)});
 }
 

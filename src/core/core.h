@@ -206,7 +206,7 @@ class Core {
   Result<void> carry_job(const JobRecord& old, Slot slot, RecordReader& reader, Output& out);
 
   void reply(model::Ticket ticket, model::Answer answer, Output& out, Position needs = Position());
-  void refuse(model::Ticket ticket, Error error, Output& out);
+  [[gnu::cold]] void refuse(model::Ticket ticket, Error error, Output& out);
 
   /// Reads see what is not durable yet: their replies wait for it.
   Position seen() const { return last_facts_; }

@@ -165,7 +165,7 @@ bool ReadyList::accepts(const JobTable& jobs, Slot slot) const {
   return true;
 }
 
-ReadyList::Level& ReadyList::level(std::uint8_t priority) {
+inline ReadyList::Level& ReadyList::level(std::uint8_t priority) {
   if (!levels_.empty() && levels_.front().priority == priority) return levels_.front();
   const auto at = std::find_if(levels_.begin(), levels_.end(), [priority](const Level& level) {
     return level.priority <= priority;

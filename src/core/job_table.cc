@@ -65,7 +65,7 @@ Slot JobTable::find(model::JobId id) {
 }
 
 /// Leaves last_key_ and last_page_ at the page it found.
-JobTable::Page* JobTable::page_of(model::JobId id) {
+inline JobTable::Page* JobTable::page_of(model::JobId id) {
   const std::uint64_t key = id.value / page_ids;
   if (key != last_key_) {
     const auto found = directory_.find(key);
@@ -86,12 +86,6 @@ std::uint32_t JobTable::new_details() {
     details_chunks_.push_back(std::make_unique<Details[]>(details_chunk));
   }
   return next_details_++;
-}
-
-std::size_t JobTable::memory_bytes() const {
-  return (next_slot_ - free_slots_.size()) * sizeof(Job) +
-         (pages_.size() - free_pages_.size()) * (sizeof(Page) + 32) +
-         (next_details_ - free_details_.size()) * sizeof(Details);
 }
 
 std::vector<std::uint64_t> JobTable::sorted_page_keys() const {

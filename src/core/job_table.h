@@ -25,13 +25,14 @@ class JobTable {
   /// no_slot if there is none.
   Slot find(model::JobId id);
 
-  // Left to itself, GCC calls these for what is two loads and the checks.
+  // Slots come from here, and each command asks for many: two loads, without the library's checks,
+  // which GCC makes calls of.
   [[gnu::always_inline]] Job& operator[](Slot slot) {
-    return chunks_[slot / chunk_jobs][slot % chunk_jobs];
+    return chunks_.data()[slot / chunk_jobs].get()[slot % chunk_jobs];
   }
 
   [[gnu::always_inline]] const Job& operator[](Slot slot) const {
-    return chunks_[slot / chunk_jobs][slot % chunk_jobs];
+    return chunks_.data()[slot / chunk_jobs].get()[slot % chunk_jobs];
   }
 
   /// The job's details, made if it has none.
@@ -56,7 +57,11 @@ class JobTable {
   std::size_t size() const { return size_; }
 
   /// What jobs, directory and details cost; heap memory of details is counted by the caller.
-  std::size_t memory_bytes() const;
+  std::size_t memory_bytes() const {
+    return (next_slot_ - free_slots_.size()) * sizeof(Job) +
+           (pages_.size() - free_pages_.size()) * (sizeof(Page) + 32) +
+           (next_details_ - free_details_.size()) * sizeof(Details);
+  }
 
   /// Calls `visit(slot)` for every job in ascending order of id. Jobs must not be added or removed
   /// meanwhile.
@@ -81,7 +86,7 @@ class JobTable {
   };
 
   [[gnu::always_inline]] Details& details_at(std::uint32_t index) const {
-    return details_chunks_[index / details_chunk][index % details_chunk];
+    return details_chunks_.data()[index / details_chunk].get()[index % details_chunk];
   }
 
   std::uint32_t new_details();

@@ -55,21 +55,25 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
   const Result<std::span<const QueueIndex>> queues = routes_.queues_for(publish);
   if (!queues) return refuse(ticket, queues.error(), out);
   PushPlans plans;
+  std::size_t new_jobs = 0;
   for (const QueueIndex index : *queues) {
     Result<PushPlan> planned = plan(publish.job, queues_[index].get(), now);
     if (!planned) {
       bury_refused(publish.job, queues_[index].get(), now, out);
       return refuse(ticket, planned.error(), out);
     }
+    if (!planned->existing) ++new_jobs;
     plans.push_back(*planned);
   }
-  const auto is_new = [](const PushPlan& each) { return !each.existing; };
-  const auto new_jobs = std::count_if(plans.begin(), plans.end(), is_new);
-  if (Result<void> fits = check_publish(publish.job, static_cast<std::size_t>(new_jobs)); !fits) {
-    return refuse(ticket, fits.error(), out);
+  if (new_jobs > 1) {
+    if (Result<void> fits = check_publish(publish.job, new_jobs); !fits) {
+      return refuse(ticket, fits.error(), out);
+    }
   }
   model::Routed routed;
+  bool needs_nothing = true;
   for (const PushPlan& each : plans) {
+    needs_nothing = needs_nothing && !each.existing && is_transient(publish.job, *each.queue);
     const model::JobId id = each.existing ? *each.existing : carry_out(each, publish.job, now, out);
     if (routed.first.value == 0) {
       routed.first = id;
@@ -79,15 +83,11 @@ void Core::handle(const model::Publish& publish, model::Ticket ticket, Now now, 
     routed.others->push_back(id);
   }
   const Position needs = out.has_facts() ? out.base : seen();
-  const bool needs_nothing = std::all_of(plans.begin(), plans.end(), [&](const PushPlan& each) {
-    return is_new(each) && is_transient(publish.job, *each.queue);
-  });
   reply(ticket, std::move(routed), out, needs_nothing ? Position() : needs);
 }
 
-/// Whether one frame of the journal takes the job so many times.
+/// Whether one frame of the journal takes the job so many times, which are more than one.
 Result<void> Core::check_publish(const model::Push& job, std::size_t queues) {
-  if (queues <= 1) return {};
   std::size_t bytes = record_bytes_about + job.type.size() + job.payload.size();
   if (job.options != nullptr) {
     for (const auto& [key, value] : job.options->headers)
@@ -103,7 +103,7 @@ Result<void> Core::check_publish(const model::Push& job, std::size_t queues) {
 
 /// Looks at everything that could stand in the way, and changes nothing. `queue`: null if there is
 /// none yet.
-Result<PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) const {
+inline Result<PushPlan> Core::plan(const model::Push& push, Queue* queue, Now now) const {
   PushPlan plan;
   plan.queue = queue;
   if (Result<void> fine = check_push(push, queue); !fine) {
@@ -148,7 +148,7 @@ model::JobId Core::carry_out(const PushPlan& plan, const model::Push& push, Now 
   return id;
 }
 
-Result<void> Core::check_push(const model::Push& push, const Queue* queue) const {
+inline Result<void> Core::check_push(const model::Push& push, const Queue* queue) const {
   if (queue == nullptr) {
     if (Result<void> fine = check_new_queue(push.queue); !fine) return fine;
   }
@@ -233,7 +233,7 @@ Result<void> Core::check_room(const Queue& queue, std::size_t bytes) const {
 }
 
 /// check_room() was content; a dead letter of another queue may have come in between.
-void Core::make_room(Queue& queue, std::size_t bytes, Now now, Output& out) {
+inline void Core::make_room(Queue& queue, std::size_t bytes, Now now, Output& out) {
   if (queue.policy.overflow != model::Overflow::drop_head) return;
   while (is_full(queue, bytes) && queue.ready.size() > 0) {
     const Slot oldest = queue.ready.lowest_front(jobs_);
@@ -242,7 +242,7 @@ void Core::make_room(Queue& queue, std::size_t bytes, Now now, Output& out) {
 }
 
 /// Whether there is no room for one more job, whose payload has so many bytes.
-bool Core::is_full(const Queue& queue, std::size_t bytes) const {
+inline bool Core::is_full(const Queue& queue, std::size_t bytes) const {
   const model::QueuePolicy& policy = queue.policy;
   const std::uint64_t unfinished = queue.unfinished();
   if (unfinished >= limits_.queue_jobs_max) return true;

@@ -98,7 +98,7 @@ using QueueNames = std::map<std::string, QueueIndex, std::less<>>;
 
 /// A name of a queue or an exchange. `field` is what the error calls it.
 Result<void> check_name(std::string_view field, ByteView name);
-Error too_big(std::string_view field, std::size_t size, std::size_t limit);
+[[gnu::cold]] Error too_big(std::string_view field, std::size_t size, std::size_t limit);
 
 [[gnu::always_inline]] inline Result<void> check_size(std::string_view field,
                                                       std::size_t size,

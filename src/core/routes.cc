@@ -120,7 +120,7 @@ void Routes::boot(Output& out) {
 }
 
 /// The one found last is looked at first: messages come in runs for one queue.
-const Queue* Routes::find_queue(ByteView name) {
+inline const Queue* Routes::find_queue(ByteView name) {
   const Queue* last = last_found_ < queues_.size() ? queues_[last_found_].get() : nullptr;
   if (last != nullptr && last->name == name) return last;
   const auto found = names_.find(name);

@@ -64,6 +64,12 @@ bool reads_records(const model::Command& command) {
          std::holds_alternative<model::Await>(command);
 }
 
+/// Whether it says that a message went to a queue.
+bool is_routed(const model::Answer& answer) {
+  const auto* routed = std::get_if<model::Routed>(&answer);
+  return routed != nullptr && routed->first.value != 0;
+}
+
 }  // namespace
 
 Cycle::Cycle(journal::Log& log,
@@ -140,7 +146,7 @@ bool Cycle::must_wait(const BatchRest& rest) const {
   return must_wait(*rest.batch, rest.batch->requests[rest.next].command);
 }
 
-bool Cycle::must_wait(const RequestBatch& batch, const model::Command& command) const {
+inline bool Cycle::must_wait(const RequestBatch& batch, const model::Command& command) const {
   if (reads_records(command)) return is_full();
   if (!is_push(command)) return false;
   return !has_room() || (batch.is_patient && (!refusal_.empty() || is_low_on_memory_));
@@ -187,7 +193,7 @@ void Cycle::keep_alive(std::size_t first_continuation, const std::shared_ptr<Req
   }
 }
 
-void Cycle::apply_one(SessionId session, const Request& request, Now now) {
+inline void Cycle::apply_one(SessionId session, const Request& request, Now now) {
   const model::Command& command = request.command;
   if (const auto* abandon = std::get_if<model::Abandon>(&command)) {
     return forget_waits(session, *abandon, now);
@@ -200,6 +206,26 @@ void Cycle::apply_one(SessionId session, const Request& request, Now now) {
     return;
   }
   run(command, ticket, 0, now);
+  if (request.may_share_reply) share_reply(ticket);
+}
+
+/// The reply made last, if it is to this request and says no more than that the message went to a
+/// queue, becomes one with that of the request before.
+inline void Cycle::share_reply(model::Ticket ticket) {
+  if (out_.replies.empty()) return;
+  model::Reply& reply = out_.replies.back();
+  if (reply.ticket != ticket || !is_routed(reply.answer)) return;
+  Held* before = held_.size() > fresh_from_ ? &held_.back() : nullptr;
+  const bool is_next = before != nullptr && before->ticket.value + before->count == ticket.value &&
+                       is_routed(before->answer);
+  // What needs nothing is said at once.
+  if (is_next && (before->needs == Position()) == (reply.needs == Position())) {
+    before->needs = std::max(before->needs, reply.needs);
+    ++before->count;
+  } else {
+    held_.emplace_back(reply.needs, ticket, std::move(reply.answer), Charge());
+  }
+  out_.replies.pop_back();
 }
 
 /// A command or, after `count_before` jobs, the rest of one. If there is more to do than in one
@@ -426,8 +452,10 @@ void Cycle::say(std::size_t from) {
     run.reserve(static_cast<std::size_t>(std::count_if(next, end, may_say)));
     for (; next != end; ++next) {
       if (may_say(*next)) {
-        run.emplace_back(
-            sequence_of(next->ticket), std::move(next->answer), std::move(next->charge));
+        run.emplace_back(sequence_of(next->ticket),
+                         std::move(next->answer),
+                         std::move(next->charge),
+                         next->count);
       } else {
         *kept = std::move(*next);
         ++kept;

@@ -92,6 +92,7 @@ class Cycle final : private core::RecordReader {
     model::Ticket ticket;
     model::Answer answer;
     Charge charge;
+    std::uint32_t count = 1;  ///< Of the requests that share it.
   };
 
   /// A purge or redrive that goes on in the next cycle; `batch` keeps its views alive.
@@ -126,6 +127,7 @@ class Cycle final : private core::RecordReader {
            model::Ticket ticket,
            std::uint64_t count_before,
            Now now);
+  void share_reply(model::Ticket ticket);
   void continue_large_commands(Now now);
   void dispatch(Now now);
   void fire_timers(Now now);

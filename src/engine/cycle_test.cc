@@ -124,6 +124,19 @@ class World {
     apply(push, std::move(batch));
   }
 
+  /// A batch of publishes to these queues, each of which may share its reply.
+  void publish(const std::vector<ByteView>& queues, bool is_transient = false) {
+    RequestBatch batch;
+    batch.options.emplace_back().is_transient = is_transient;
+    for (const ByteView queue : queues) {
+      model::Publish publish;
+      publish.key = queue;
+      publish.job = {{}, "type", "payload", &batch.options.back()};
+      batch.requests.push_back({++sequence_, publish, true, true});
+    }
+    cycle_->apply(only_session, std::move(batch), now);
+  }
+
   void pull(ByteView queue) {
     RequestBatch batch;
     batch.queue_lists.push_back({queue});
@@ -139,6 +152,7 @@ class World {
   std::vector<model::JobId> ids;
   std::vector<std::pair<model::JobId, model::LeaseToken>> leases;
   std::vector<std::uint64_t> counts;
+  std::vector<std::uint32_t> routed;  ///< Of each reply to publishes: how many requests share it.
   std::size_t replies = 0;
   std::size_t errors = 0;
 
@@ -152,6 +166,7 @@ class World {
         counts.push_back(counted->count);
       }
       if (const auto* pushed = std::get_if<model::Pushed>(&reply.answer)) ids.push_back(pushed->id);
+      if (std::holds_alternative<model::Routed>(reply.answer)) routed.push_back(reply.count);
       const auto* got = std::get_if<std::unique_ptr<model::Delivered>>(&reply.answer);
       if (got == nullptr) continue;
       for (const model::Delivery& job : (*got)->jobs)
@@ -423,6 +438,39 @@ TEST(Cycle, MuchThatNobodyWaitsForIsSyncedWithinItsTimeToo) {
 constexpr std::size_t step_jobs = 10'000;  // As in core/queues.cc.
 
 /// The answer to whoever awaits one of the jobs comes between its steps.
+TEST(Cycle, PublishesShareAReplyIfAllThatItSaysIsThatTheyWentToAQueue) {
+  World world(true);
+  world.is_idle = false;
+  world.push("mail");
+  world.commit();
+  world.collect();
+  world.publish({"mail", "mail", "mail", "nobody's", "mail", "mail"});
+  world.publish({"mail"});
+  world.commit();
+  EXPECT_TRUE(world.routed ==
+              std::vector<std::uint32_t>{1});  // Nobody's: there is nothing to wait for.
+  world.collect();
+  EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{1, 3, 3}));
+}
+
+TEST(Cycle, AReplyIsNotSharedWithWhatIsDurableEarlierOrLater) {
+  World world(true);
+  world.is_idle = false;
+  world.push("mail");
+  world.commit();
+  world.collect();
+  world.publish({"mail", "mail"}, true);
+  world.publish({"mail", "mail"});
+  world.commit();  // What is transient is said; the batch of the others is under way.
+  EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{2}));
+  world.publish({"mail"});
+  world.collect();
+  EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{2, 2}));
+  world.commit();
+  world.collect();
+  EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{2, 2, 1}));
+}
+
 TEST(Cycle, APurgeInSeveralStepsIsDoneAlsoWhenOneOfItsJobsIsAwaited) {
   World world;
   world.push_many("mail", "payload", 2 * step_jobs + 1);

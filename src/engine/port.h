@@ -40,6 +40,9 @@ struct Request {
   /// False: nobody waits for it. It is not answered, and what it does is durable with what somebody
   /// waits for, 20 ms later at the latest. Not of a Pull or an Await.
   bool has_reply = true;
+  /// Of a Publish: that it went to a queue is all that its session wants to know, and may be told
+  /// with the same of the requests before and behind it (SessionReply::count).
+  bool may_share_reply = false;
 };
 
 /// Moves nothing that it holds when it grows or is moved, and allocates for 16 at a time;
@@ -68,6 +71,8 @@ struct SessionReply {
   Sequence sequence = 0;
   model::Answer answer;
   Charge charge{};  ///< The engine's: what is read from the log and not taken over yet.
+  /// It is the reply to so many requests: to this one, and those with the sequences behind it.
+  std::uint32_t count = 1;
 };
 
 /// A client's end of the port. Called on the engine's thread, or one that helps it: hand over to

@@ -4,13 +4,34 @@
 #include "model/job.h"
 #include "wire/amqp/assembler.h"
 
+#include <boost/circular_buffer.hpp>
+
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice::amqp {
+
+/// A queue whose length and elements are a load away; std::deque computes both for each publish.
+template <class T>
+using Ring = boost::circular_buffer<T>;
+
+/// With twice the room if there is none left.
+template <class T>
+void append(Ring<T>& ring, T element) {
+  if (ring.full()) ring.set_capacity(std::max<std::size_t>(16, 2 * ring.capacity()));
+  ring.push_back(std::move(element));
+}
+
+/// An empty one gives its memory back.
+template <class T>
+void rest(Ring<T>& ring) {
+  if (ring.empty()) ring.set_capacity(0);
+}
 
 /// A message that the client has and has not answered for yet.
 struct Unacked {
@@ -55,7 +76,7 @@ struct Channel {
   // Publishing.
   bool is_confirming = false;
   std::uint64_t first_open_confirm = 1;  ///< Publish number of confirms.front().
-  std::deque<Confirm> confirms;
+  Ring<Confirm> confirms;
   std::optional<Transaction> transaction;
   std::string reply_queue;  ///< Of direct reply-to.
   // Consuming.

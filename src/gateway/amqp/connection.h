@@ -25,7 +25,6 @@
 #include "wire/amqp/method.h"
 #include "wire/amqp/writer.h"
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -95,8 +94,8 @@ class Connection final : public gateway::Dialog {
   bool may_parse() const;
   bool must_wait(const Frame& frame) const;
   void take_frame(const Frame& frame);
+  void take_on_connection(const Frame& frame);
   void take_on_channel(Channel& channel, const Frame& frame);
-  void take_method(Channel& channel, const Frame& frame);
   void take_channel_open(const Frame& frame);
   void take_content(Channel& channel, const Frame& frame);
   void take_message(Channel& channel);
@@ -179,7 +178,8 @@ class Connection final : public gateway::Dialog {
   // publish.cc
   void publish(Channel& channel, const BasicPublish& publish, const Content& content);
   void revoke(ByteView body);
-  void answer_publish(engine::Sequence sequence, model::Answer& answer);
+  void answer_publishes(engine::Sequence first, std::size_t count, const model::Answer& answer);
+  void answer_publish(Publish& publish, const model::Answer& answer);
   void refuse_publish(Channel& channel, const Error& error);
   void return_message(Channel& channel, const Pending& message);
   void send_confirms(Channel& channel);
@@ -237,7 +237,7 @@ class Connection final : public gateway::Dialog {
   std::uint32_t incarnations_ = 0;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< By number; null: closed.
   engine::Sequence first_publish_ = 0;              ///< Sequence of publishes_.front().
-  std::deque<Publish> publishes_;
+  Ring<Publish> publishes_;
   std::uint16_t committing_ = 0;    ///< The channel whose transaction is under way.
   std::size_t acks_to_commit_ = 0;  ///< Not answered yet; rejects, too.
   std::vector<std::unique_ptr<Consumer>> consumers_;  ///< By slot; null: free.

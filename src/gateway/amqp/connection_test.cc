@@ -50,9 +50,11 @@ class Talk {
   }
 
   /// What it is asked next.
-  std::vector<engine::Request> answer(const engine::Request& request, model::Answer with) {
+  std::vector<engine::Request> answer(const engine::Request& request,
+                                      model::Answer with,
+                                      std::uint32_t count = 1) {
     std::vector<engine::SessionReply> replies;
-    replies.emplace_back(request.sequence, std::move(with));
+    replies.emplace_back(request.sequence, std::move(with), Charge(), count);
     connection_.answer_some(replies, 0, SIZE_MAX / 2);
     return keep(connection_.take_requests());
   }
@@ -109,6 +111,28 @@ TEST(AmqpConnection, WaitsForNoAnswerToAnAck) {
   ASSERT_EQ(acks.size(), 1u);
   EXPECT_TRUE(std::holds_alternative<model::Ack>(acks[0].command));
   EXPECT_FALSE(acks[0].has_reply);
+}
+
+TEST(AmqpConnection, ConfirmsWhatOneReplySaysOfSeveralPublishes) {
+  Talk talk;
+  talk.say(ConfirmSelect{});
+  Buffer bytes;
+  for (int number = 0; number < 3; ++number) {
+    append_method(bytes, 1, BasicPublish{0, {""}, {queue_name}, number == 1});
+    append_content(bytes, 1, {ByteView("\0\0", 2), "body"}, frame_max_min);
+  }
+  const std::vector<engine::Request> requests = talk.say_bytes(bytes.view());
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_TRUE(requests[0].may_share_reply);
+  EXPECT_FALSE(requests[1].may_share_reply);  // Mandatory: it matters whether it went to a queue.
+  talk.hears<ConfirmSelectOk>();
+  talk.answer(requests[1], model::Routed{model::JobId(2), nullptr}, 2);
+  EXPECT_FALSE(talk.hears<BasicAck>());
+  talk.answer(requests[0], model::Routed{model::JobId(1), nullptr});
+  EXPECT_TRUE(talk.hears<BasicAck>());
+  // More than there is, as of a connection that was closed meanwhile.
+  talk.answer(requests[0], model::Routed{model::JobId(1), nullptr}, 5);
+  EXPECT_FALSE(talk.hears<BasicAck>());
 }
 
 /// A message in two pieces: what the first one brought is the connection's until the second comes.

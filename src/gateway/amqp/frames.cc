@@ -63,7 +63,7 @@ bool Connection::may_parse() const {
 
 /// Whether what was published before it may have to say something first: that there is no such
 /// exchange, that a message comes back. What the engine answers is said in order anyway.
-bool Connection::must_wait(const Frame& frame) const {
+inline bool Connection::must_wait(const Frame& frame) const {
   if (frame.type != FrameType::method || publishes_.empty()) return false;
   const MethodId id = method_id(frame.payload);
   return id == ConnectionClose::id || id == ChannelClose::id || id == ChannelFlow::id ||
@@ -136,20 +136,22 @@ void Connection::hand_over_bytes(std::size_t consumed) {
   input_.truncate(rest.size());
 }
 
-void Connection::take_frame(const Frame& frame) {
-  if (frame.type == FrameType::heartbeat) {
-    if (frame.channel != 0) fail_connection(ReplyCode::unexpected_frame, "heartbeat on a channel");
-    return;
+inline void Connection::take_frame(const Frame& frame) {
+  if (frame.channel == 0) return take_on_connection(frame);
+  if (stage_ == Stage::closing) return;
+  if (stage_ != Stage::running) {
+    return fail_connection(ReplyCode::channel_error, "a channel before connection.open-ok");
   }
-  if (frame.channel != 0) {
-    if (stage_ == Stage::closing) return;
-    if (stage_ != Stage::running) {
-      return fail_connection(ReplyCode::channel_error, "a channel before connection.open-ok");
-    }
-    Channel* channel = find_channel(frame.channel);
-    if (channel == nullptr) return take_channel_open(frame);
-    return take_on_channel(*channel, frame);
+  Channel* channel = find_channel(frame.channel);
+  if (channel == nullptr) return take_channel_open(frame);
+  if (!channel->is_closing && (channel->assembler.is_busy() || frame.type != FrameType::method)) {
+    return take_content(*channel, frame);
   }
+  if (frame.type == FrameType::method) take_on_channel(*channel, frame);
+}
+
+void Connection::take_on_connection(const Frame& frame) {
+  if (frame.type == FrameType::heartbeat) return;
   current_ = {};
   if (frame.type != FrameType::method) {
     return fail_connection(ReplyCode::unexpected_frame, "content on channel 0");
@@ -187,14 +189,8 @@ void Connection::take_channel_open(const Frame& frame) {
   send(*channels_[frame.channel], ChannelOpenOk{});
 }
 
+/// A method.
 void Connection::take_on_channel(Channel& channel, const Frame& frame) {
-  if (!channel.is_closing && (channel.assembler.is_busy() || frame.type != FrameType::method)) {
-    return take_content(channel, frame);
-  }
-  if (frame.type == FrameType::method) take_method(channel, frame);
-}
-
-void Connection::take_method(Channel& channel, const Frame& frame) {
   current_ = method_id(frame.payload);
   Parsed<ClientMethod> method = decode_method(frame.payload);
   if (!method) return fail_connection(method.error().code, method.error().sentence);
@@ -243,7 +239,7 @@ void Connection::take_content(Channel& channel, const Frame& frame) {
 }
 
 /// What the assembler holds itself is copied into the batch, whose input has the rest.
-void Connection::take_message(Channel& channel) {
+inline void Connection::take_message(Channel& channel) {
   const ContentAssembler& whole = channel.assembler;
   if (!whole.holds_bytes()) return publish(channel, whole.publish(), whole.content());
   BasicPublish method = whole.publish();
@@ -362,7 +358,7 @@ std::size_t Connection::answer_some(std::vector<engine::SessionReply>& replies,
     engine::SessionReply& reply = replies[at];
     switch (kind_of(reply.sequence)) {
       case SequenceKind::publish:
-        answer_publish(reply.sequence, reply.answer);
+        answer_publishes(reply.sequence, reply.count, reply.answer);
         break;
       case SequenceKind::pull:
         answer_pull(reply.sequence, reply.answer);

@@ -211,6 +211,10 @@ void Connection::on(const ConnectionOpen& open) {
 
 bool Connection::tick() {
   ++ticks_;
+  rest(publishes_);
+  for (const std::unique_ptr<Channel>& channel : channels_) {
+    if (channel != nullptr) rest(channel->confirms);
+  }
   if (stage_ == Stage::closing) return ticks_ < close_seconds_max;
   if (is_blocked_ && has_room()) unblock();
   if (!publishes_.empty() && !has_room()) block();

@@ -42,17 +42,17 @@ void Connection::publish(Channel& channel, const BasicPublish& publish, const Co
   const auto sequence =
       static_cast<engine::Sequence>((first_publish_ + publishes_.size()) & publish_sequence_mask);
   if (batch_.requests.empty()) batch_.requests.reserve(last_batch_ + 4);
-  batch_.requests.emplace_back(sequence, *command);
+  batch_.requests.emplace_back(sequence, *command, true, !publish.mandatory);
   Publish entry;
   entry.channel = channel.number;
   entry.incarnation = channel.incarnation;
   entry.is_confirmed = channel.is_confirming;
   if (channel.is_confirming) {
     entry.number = channel.first_open_confirm + channel.confirms.size();
-    channel.confirms.push_back(Confirm::open);
+    append(channel.confirms, Confirm::open);
   }
   if (publish.mandatory) entry.returnable = std::make_unique<Pending>(copied(publish, content));
-  publishes_.push_back(std::move(entry));
+  append(publishes_, std::move(entry));
 }
 
 /// What Celery broadcasts to its workers; they get it as well.
@@ -65,30 +65,34 @@ void Connection::revoke(ByteView body) {
   });
 }
 
-void Connection::answer_publish(engine::Sequence sequence, model::Answer& answer) {
-  const std::size_t at = (sequence - first_publish_) & publish_sequence_mask;
-  if (at >= publishes_.size()) return;
-  Publish& publish = publishes_[at];
-  publish.is_answered = true;
-  Channel* channel = find_channel(publish.channel);
-  const bool is_known = channel != nullptr && channel->incarnation == publish.incarnation &&
-                        !channel->is_closing && stage_ == Stage::running;
-  if (is_known) {
-    const Error* error = error_in(answer);
-    const auto* routed = std::get_if<model::Routed>(&answer);
-    const bool is_lost = routed != nullptr && routed->first.value == 0;
-    if (is_lost && publish.returnable) return_message(*channel, *publish.returnable);
-    if (publish.is_confirmed && publish.number >= channel->first_open_confirm) {
-      channel->confirms[publish.number - channel->first_open_confirm] =
-          error == nullptr ? Confirm::taken : Confirm::refused;
-    }
-    if (error != nullptr) refuse_publish(*channel, *error);
-  }
+void Connection::answer_publishes(engine::Sequence first,
+                                  std::size_t count,
+                                  const model::Answer& answer) {
+  const std::size_t from = (first - first_publish_) & publish_sequence_mask;
+  for (std::size_t at = from; at < from + count && at < publishes_.size(); ++at)
+    answer_publish(publishes_[at], answer);
   while (!publishes_.empty() && publishes_.front().is_answered) {
     publishes_.pop_front();
     first_publish_ = (first_publish_ + 1) & publish_sequence_mask;
   }
   finish_commit();
+}
+
+inline void Connection::answer_publish(Publish& publish, const model::Answer& answer) {
+  publish.is_answered = true;
+  Channel* channel = find_channel(publish.channel);
+  const bool is_known = channel != nullptr && channel->incarnation == publish.incarnation &&
+                        !channel->is_closing && stage_ == Stage::running;
+  if (!is_known) return;
+  const Error* error = error_in(answer);
+  const auto* routed = std::get_if<model::Routed>(&answer);
+  const bool is_lost = routed != nullptr && routed->first.value == 0;
+  if (is_lost && publish.returnable) return_message(*channel, *publish.returnable);
+  if (publish.is_confirmed && publish.number >= channel->first_open_confirm) {
+    channel->confirms[publish.number - channel->first_open_confirm] =
+        error == nullptr ? Confirm::taken : Confirm::refused;
+  }
+  if (error != nullptr) refuse_publish(*channel, *error);
 }
 
 /// A full queue refuses with basic.nack, if the client wants to know; the rest is its mistake.

@@ -20,7 +20,7 @@ struct Refusal {
 template <class T>
 using Allowed = tl::expected<T, Refusal>;
 
-inline tl::unexpected<Refusal> forbid(ReplyCode code, std::string sentence) {
+[[gnu::cold]] inline tl::unexpected<Refusal> forbid(ReplyCode code, std::string sentence) {
   return tl::unexpected<Refusal>(Refusal{code, std::move(sentence)});
 }
 

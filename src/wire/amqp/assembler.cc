@@ -27,7 +27,7 @@ Assembled ContentAssembler::next(const Frame& frame) {
                   .sentence = "expected a method frame, got a content frame"});
 }
 
-Assembled ContentAssembler::take_header(const Frame& frame) {
+inline Assembled ContentAssembler::take_header(const Frame& frame) {
   if (frame.type != FrameType::header) {
     return refused({.code = ReplyCode::unexpected_frame,
                     .sentence = "expected a content header, got another frame"});
@@ -55,7 +55,7 @@ Assembled ContentAssembler::take_header(const Frame& frame) {
   return Assembled::more;
 }
 
-Assembled ContentAssembler::take_body(const Frame& frame) {
+inline Assembled ContentAssembler::take_body(const Frame& frame) {
   if (frame.type != FrameType::body) {
     return refused({.code = ReplyCode::unexpected_frame,
                     .sentence = "expected a content body, got another frame"});

@@ -42,7 +42,7 @@ Outcome FrameParser::read_protocol(ByteView input) {
 }
 
 /// Everything that can be refused before the payload is there.
-bool FrameParser::read_head(const char* head) {
+inline bool FrameParser::read_head(const char* head) {
   const auto type = load_big<std::uint8_t>(head);
   const auto channel = load_big<std::uint16_t>(head + 1);
   const std::size_t payload_bytes = load_big<std::uint32_t>(head + 3);

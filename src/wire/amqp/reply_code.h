@@ -60,7 +60,7 @@ std::string reply_text(const Problem& problem);
 template <class T>
 using Parsed = tl::expected<T, Problem>;
 
-inline tl::unexpected<Problem> refuse(ReplyCode code, ByteView sentence) {
+[[gnu::cold]] inline tl::unexpected<Problem> refuse(ReplyCode code, ByteView sentence) {
   return tl::unexpected<Problem>(Problem{.code = code, .sentence = sentence});
 }
 
