@@ -6,8 +6,9 @@ which functions they are.
     python3 bench/instructions.py --top 30
     python3 bench/instructions.py --binary ../sluice-of-then/build/release/sluice
 
-What a message takes in time differs from hour to hour on a machine that others use, too; this differs by a few in a thousand.
-Two builds can be compared that are hours apart. It sees neither the kernel nor caches. Needs valgrind (apt-get install
+What a message takes in time differs from hour to hour on a machine that others use, too; this differs by a few in a thousand
+publishing and consuming, so two builds can be compared that are hours apart. End to end it depends on how large the batches
+are, and those on what else the machine does: by a tenth. It sees neither the kernel nor caches. Needs valgrind (apt-get install
 valgrind) and a build with symbols.
 """
 import argparse
@@ -21,7 +22,6 @@ import sys
 import amqp
 import compare
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOADS = {"publish": "push", "consume": "drain", "end to end": "cycle"}
 
 
@@ -46,10 +46,10 @@ def functions(profile):
     names, costs = {}, collections.Counter()
     function, is_of_callee = None, False
     for line in profile.splitlines():
-        if found := re.match(r"fn=\((\d+)\)(?: (.*))?", line):
-            function = names.setdefault(found[1], found[2])
-        elif found := re.match(r"cfn=\((\d+)\)(?: (.*))?", line):
-            names.setdefault(found[1], found[2])
+        if found := re.match(r"(c?)fn=\((\d+)\)(?: (.*))?", line):
+            name = names.setdefault(found[2], found[3])  # Written out the first time only.
+            if not found[1]:
+                function = name
         elif line.startswith("calls="):
             is_of_callee = True
         elif re.match(r"[\d+*-]", line):
@@ -73,9 +73,9 @@ def measure(arguments, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/sluice")
-    parser.add_argument("--peers", type=pathlib.Path, default=ROOT / "build/peers")
-    parser.add_argument("--data", type=pathlib.Path, default=ROOT / "build/bench-data")
+    parser.add_argument("--binary", type=pathlib.Path, default=amqp.ROOT / "build/release/sluice")
+    parser.add_argument("--peers", type=pathlib.Path, default=amqp.ROOT / "build/peers")
+    parser.add_argument("--data", type=pathlib.Path, default=amqp.ROOT / "build/bench-data")
     parser.add_argument("--secs", type=int, default=6, help="of publishing, and of end to end")
     parser.add_argument("--jobs", type=int, default=60_000, help="to consume")
     parser.add_argument("--top", type=int, default=0, help="so many functions of each")
@@ -84,7 +84,7 @@ def main():
         path.resolve() for path in (arguments.binary, arguments.data, arguments.peers))
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is missing: apt-get install valgrind")
-    subprocess.run(["make", "-s", "-C", ROOT / "bench/peers", f"OUT={arguments.peers}"], check=True)
+    subprocess.run(["make", "-s", "-C", amqp.ROOT / "bench/peers", f"OUT={arguments.peers}"], check=True)
     arguments.data.mkdir(parents=True, exist_ok=True)
     print("| | instructions a message |\n|---|---:|")
     details = {}
