@@ -25,6 +25,9 @@ constexpr std::size_t help_requests_max = 16;
 constexpr std::size_t help_bytes_max = 4u << 10;
 constexpr std::size_t help_batches_max = 16;
 
+/// So long that waits at most behind a batch that the journal's thread writes.
+constexpr Duration wait_for_disk_max = std::chrono::milliseconds(20);
+
 /// Copies `bytes` of a file. The copy is synced.
 Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Log::Extent& extent) {
   Result<std::unique_ptr<io::File>> source = from.open(extent.file, io::OpenMode::read_only);
@@ -70,6 +73,7 @@ class Engine::Impl {
   void go_on();
   void wait();
   bool has_work() const;
+  bool is_little() const;
   void wake();
   bool send(SessionId session, std::vector<SessionReply>& replies);
   bool put(Inbound inbound, bool is_little = false);
@@ -91,8 +95,10 @@ class Engine::Impl {
   std::vector<Inbound> inbox_;
   bool has_room_ = true;  ///< What is in the inbox may be taken.
   bool has_written_ = false;
-  bool is_resting_ = false;  ///< Nobody called it: others may take a turn.
-  bool is_in_turn_ = false;  ///< Who takes it looks at the inbox behind it.
+  bool is_resting_ = false;    ///< Nobody called it: others may take a turn.
+  bool is_all_little_ = true;  ///< Each batch in the inbox.
+  bool is_in_turn_ = false;    ///< Who takes it looks at the inbox behind it.
+  bool is_writing_ = false;    ///< The journal's thread writes for a moment, and looks at it then.
   bool is_stopping_ = false;
   /// When the engine's thread has something to do even if nobody asks.
   std::chrono::steady_clock::time_point next_turn_;
@@ -162,7 +168,10 @@ void Engine::Impl::run() {
 
 /// Requires both mutexes.
 void Engine::Impl::begin_turn() {
-  if (has_room_) taken_.swap(inbox_);
+  if (has_room_) {
+    taken_.swap(inbox_);
+    is_all_little_ = true;
+  }
   has_written_ = false;
   is_resting_ = false;
   is_in_turn_ = true;
@@ -179,10 +188,12 @@ bool Engine::Impl::turn(bool may_write) {
     is_idle = inbox_.empty();
   }
   life_->commit(may_write && is_idle);
-  const Duration limit = std::min(life_->idle_for().value_or(Life::space_check), Life::space_check);
+  Duration limit = std::min(life_->idle_for().value_or(Life::space_check), Life::space_check);
   const std::lock_guard lock(mutex_);
   has_room_ = life_->has_room();
   is_resting_ = has_room_ && inbox_.empty() && life_->is_at_rest();
+  is_writing_ = life_->is_writing_quickly();
+  if (is_writing_) limit = std::min(limit, wait_for_disk_max);
   is_in_turn_ = false;
   const auto next = std::chrono::steady_clock::now() + limit;
   const bool is_sooner = next < next_turn_;
@@ -203,7 +214,13 @@ void Engine::Impl::wait() {
 
 /// Requires mutex_.
 bool Engine::Impl::has_work() const {
-  return is_stopping_ || has_written_ || (has_room_ && !inbox_.empty());
+  if (is_stopping_ || has_written_) return true;
+  return has_room_ && !inbox_.empty() && !(is_writing_ && is_little());
+}
+
+/// Requires mutex_. What is in the inbox can be left to others than the engine's thread.
+bool Engine::Impl::is_little() const {
+  return is_all_little_ && inbox_.size() <= help_batches_max;
 }
 
 /// A turn of the journal's thread, which has written a batch: it says what that allows, and goes
@@ -234,7 +251,7 @@ void Engine::Impl::help() {
   {
     const std::lock_guard lock(mutex_);
     if (inbox_.empty()) return;
-    if (!is_resting_ || is_stopping_) return parker_.unpark();
+    if (!is_resting_ || !is_little() || is_stopping_) return parker_.unpark();
     begin_turn();
   }
   if (turn(true)) parker_.unpark();
@@ -272,9 +289,9 @@ bool Engine::Impl::put(Inbound inbound, bool is_little) {
   {
     const std::lock_guard lock(mutex_);
     inbox_.push_back(std::move(inbound));
-    is_resting_ = is_resting_ && is_little && inbox_.size() <= help_batches_max;
-    if (is_resting_) return true;
-    if (is_in_turn_) return false;
+    is_all_little_ = is_all_little_ && is_little;
+    if (is_resting_ && this->is_little()) return true;
+    if (is_in_turn_ || (is_writing_ && this->is_little())) return false;
   }
   parker_.unpark();
   return false;

@@ -25,18 +25,96 @@ class ThreadSession final : public Session {
   void on_replies(std::vector<SessionReply> replies) override {
     for (const SessionReply& reply : replies) {
       if (std::holds_alternative<model::Pushed>(reply.answer)) ++pushed;
+      ++answered;
       last_thread = std::this_thread::get_id();
     }
   }
 
   /// Waits until so many pushes are answered, but not for ever.
-  void wait_for(std::uint64_t count) const {
-    for (int wait = 0; pushed < count && wait < 200'000; ++wait)
+  void wait_for(std::uint64_t count) const { wait_for(count, pushed); }
+
+  static void wait_for(std::uint64_t count, const std::atomic<std::uint64_t>& counter) {
+    for (int wait = 0; counter < count && wait < 200'000; ++wait)
       std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
 
   std::atomic<std::uint64_t> pushed{0};
+  std::atomic<std::uint64_t> answered{0};
   std::atomic<std::thread::id> last_thread{};
+};
+
+/// Syncs do not return while it is held.
+class HeldDirectory final : public io::Directory {
+ public:
+  void hold() { is_held_ = true; }
+
+  void let_go() { is_held_ = false; }
+
+  /// Until a sync is held.
+  void wait() { ThreadSession::wait_for(1, held_); }
+
+  Result<std::unique_ptr<io::File>> open(const std::string& name, io::OpenMode mode) override {
+    Result<std::unique_ptr<io::File>> file = memory_.open(name, mode);
+    if (!file) return file;
+    return std::make_unique<File>(*this, std::move(*file));
+  }
+
+  Result<std::vector<std::string>> list() override { return memory_.list(); }
+
+  Result<void> remove(const std::string& name) override { return memory_.remove(name); }
+
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    return memory_.rename(from, to);
+  }
+
+  Result<void> sync() override { return memory_.sync(); }
+
+  Result<void> lock() override { return memory_.lock(); }
+
+  Result<std::uint64_t> free_bytes() override { return memory_.free_bytes(); }
+
+  std::string path() const override { return memory_.path(); }
+
+ private:
+  class File final : public io::File {
+   public:
+    File(HeldDirectory& directory, std::unique_ptr<io::File> file)
+        : directory_(directory), file_(std::move(file)) {}
+
+    Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
+      return file_->write_at(offset, bytes);
+    }
+
+    Result<std::size_t> read_at(std::uint64_t offset, char* to, std::size_t size) override {
+      return file_->read_at(offset, to, size);
+    }
+
+    Result<void> sync() override {
+      if (directory_.is_held_) ++directory_.held_;
+      while (directory_.is_held_)
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      directory_.held_ = 0;
+      return file_->sync();
+    }
+
+    Result<void> allocate(std::uint64_t size) override { return file_->allocate(size); }
+
+    Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
+
+    Result<std::uint64_t> size() override { return file_->size(); }
+
+    void forget_cache() override { file_->forget_cache(); }
+
+    void forget_front(std::uint64_t bytes) override { file_->forget_front(bytes); }
+
+   private:
+    HeldDirectory& directory_;
+    std::unique_ptr<io::File> file_;
+  };
+
+  std::atomic<bool> is_held_{false};
+  std::atomic<std::uint64_t> held_{0};
+  io::MemoryDirectory memory_;
 };
 
 class HelpTest : public testing::Test {
@@ -67,7 +145,35 @@ class HelpTest : public testing::Test {
     }
   }
 
-  io::MemoryDirectory directory_;
+  /// A push that the journal's thread writes, as it is large.
+  static RequestBatch large_push() {
+    RequestBatch batch = pushes(1);
+    const ByteView payload = batch.strings.emplace_front(100'000, 'x');
+    std::get<model::Push>(batch.requests.front().command).payload = payload;
+    return batch;
+  }
+
+  static RequestBatch pull() {
+    RequestBatch batch;
+    batch.queue_lists.push_back({"mail"});
+    model::Pull request;
+    request.queues = &batch.queue_lists.back();
+    batch.requests.push_back({1'000'000, request});
+    return batch;
+  }
+
+  /// Pushes two jobs, and pulls one of them while the journal's thread syncs and is held.
+  void pull_while_it_writes(ThreadSession& session, SessionId id) {
+    const std::uint64_t before = session.pushed;
+    engine_->submit(id, pushes(2));  // So that the disk is known to be quick, too.
+    session.wait_for(before + 2);
+    directory_.hold();
+    engine_->submit(id, large_push());
+    directory_.wait();
+    EXPECT_FALSE(engine_->submit_quietly(id, pull()));
+  }
+
+  HeldDirectory directory_;
   io::SystemClock clock_;
   std::unique_ptr<Engine> engine_;
 };
@@ -157,21 +263,49 @@ TEST_F(HelpTest, TheJournalsThreadGoesOnBehindWhatItHasWritten) {
   const auto session = std::make_shared<ThreadSession>();
   const SessionId id = engine_->attach(session);
   std::uint64_t pushed = 0;
-  const auto thread_for = [&](std::size_t payload_bytes) {
-    RequestBatch batch = pushes(1);
-    const ByteView payload = batch.strings.emplace_front(payload_bytes, 'x');
-    std::get<model::Push>(batch.requests.front().command).payload = payload;
+  const auto thread_for = [&](RequestBatch batch) {
     engine_->submit(id, std::move(batch));
     session->wait_for(++pushed);
     return session->last_thread.load();
   };
   // What is small, the engine's thread writes itself.
-  const std::thread::id engines = thread_for(1);
-  std::thread::id journals = thread_for(100'000);
+  const std::thread::id engines = thread_for(pushes(1));
+  std::thread::id journals = thread_for(large_push());
   // Unless the engine's thread woke just then, by itself.
   for (int attempt = 0; attempt < 100 && journals == engines; ++attempt)
-    journals = thread_for(100'000);
+    journals = thread_for(large_push());
   EXPECT_NE(journals, engines);
+}
+
+TEST_F(HelpTest, LittleIsLeftToTheJournalsThreadWhileItWrites) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  bool is_left = false;
+  // Unless the engine's thread wakes meanwhile, by itself.
+  for (int attempt = 0; attempt < 1000 && !is_left; ++attempt) {
+    const std::uint64_t before = session->answered;
+    pull_while_it_writes(*session, id);
+    std::this_thread::sleep_for(milliseconds(5));
+    is_left = session->answered == before + 2;
+    directory_.let_go();
+    session->wait_for(before + 4, session->answered);
+    EXPECT_EQ(session->answered, before + 4);
+  }
+  EXPECT_TRUE(is_left);
+}
+
+TEST_F(HelpTest, WhatWasLeftToTheJournalsThreadDoesNotWaitForADiskThatHangs) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  pull_while_it_writes(*session, id);
+  session->wait_for(3, session->answered);
+  engine_->submit_quietly(id, pull());
+  session->wait_for(4, session->answered);
+  EXPECT_EQ(session->answered, 4u);
+  EXPECT_EQ(session->pushed, 2u);
+  directory_.let_go();
+  session->wait_for(3);
+  EXPECT_EQ(session->pushed, 3u);
 }
 
 TEST_F(HelpTest, WhatComesWhileTheJournalsThreadGoesOnIsAnsweredOnce) {

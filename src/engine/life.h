@@ -74,9 +74,10 @@ class Life {
   bool has_room() const { return cycle_->has_room(); }
 
   /// Nothing is being written, and the disk is quick: a turn with little to do would be short.
-  bool is_at_rest() const {
-    return !committer_->is_busy() && cycle_->last_sync_took() < quick_sync;
-  }
+  bool is_at_rest() const { return !committer_->is_busy() && is_disk_quick(); }
+
+  /// The journal's thread writes a batch, and the disk is quick: behind it there is a turn soon.
+  bool is_writing_quickly() const { return committer_->is_busy() && is_disk_quick(); }
 
   /// Waits for a batch under way, syncs everything, releases its replies and ends the log cleanly.
   void end();
@@ -100,6 +101,8 @@ class Life {
         options_(options),
         counters_(counters),
         log_(std::move(log)) {}
+
+  bool is_disk_quick() const { return cycle_->last_sync_took() < quick_sync; }
 
   void look_at_space(Now now);
 
