@@ -45,8 +45,8 @@ ALSO = {
     "server": {"wire", "core"},
 }
 NO_IO = {"base", "model", "wire", "core"}  # deterministic: same input, same output
-IMPURE_INCLUDE = re.compile(
-    r"<(boost/asio|boost/beast|sys/|unistd\.h|fcntl\.h|thread|mutex|future|random|filesystem|fstream"
+IMPURE_INCLUDE = re.compile(  # memory (sys/mman.h) is none of it
+    r"<(boost/asio|boost/beast|sys/(?!mman\.h)|unistd\.h|fcntl\.h|thread|mutex|future|random|filesystem|fstream"
     r"|iostream|condition_variable)")
 IMPURE_NAME = re.compile(
     r"(system_clock|steady_clock|random_device|\brand\(|(?<![\w.>:])time\(|\bgetenv\(|unordered_(map|set)<[^>]*\*)")

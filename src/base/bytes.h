@@ -14,6 +14,12 @@ namespace sluice {
 /// Opaque bytes (not necessarily text) owned by somebody else.
 using ByteView = std::string_view;
 
+/// What operator new would do where there are no exceptions.
+[[noreturn, gnu::cold]] inline void out_of_memory() {
+  if (const std::new_handler handler = std::get_new_handler()) handler();
+  std::abort();
+}
+
 /// A growable array of bytes for encoding. Unlike std::string it does not zero what will be
 /// overwritten, and clear() keeps the memory.
 class Buffer {
@@ -91,12 +97,6 @@ class Buffer {
       out_of_memory();
     data_ = static_cast<char*>(moved);
     capacity_ = capacity;
-  }
-
-  /// What operator new would do where there are no exceptions.
-  [[noreturn]] static void out_of_memory() {
-    if (const std::new_handler handler = std::get_new_handler()) handler();
-    std::abort();
   }
 
   char* data_ = nullptr;

@@ -8,55 +8,35 @@ namespace sluice::core {
 Slot JobTable::add(model::JobId id) {
   Page* page = page_of(id);
   if (page == nullptr) {
-    std::uint32_t index = 0;
-    if (free_pages_.empty()) {
-      index = static_cast<std::uint32_t>(pages_.size());
-      pages_.emplace_back();
-    } else {
-      index = free_pages_.back();
-      free_pages_.pop_back();
-    }
-    page = &pages_[index];
-    page->slots.fill(no_slot);
-    page->used = 0;
     last_key_ = id.value / page_ids;
-    last_page_ = index;
-    directory_.emplace(last_key_, index);
+    last_page_ = pages_.add();
+    directory_.emplace(last_key_, last_page_);
+    page = &pages_[last_page_];
+    page->slots.fill(no_slot);
   }
   Slot& entry = page->slots[id.value % page_ids];
   check(entry == no_slot);
-  if (free_slots_.empty()) {
-    if (next_slot_ % chunk_jobs == 0) chunks_.push_back(std::make_unique<Job[]>(chunk_jobs));
-    entry = next_slot_++;
-  } else {
-    entry = free_slots_.back();
-    free_slots_.pop_back();
-  }
+  entry = jobs_.add();
+  jobs_[entry].id = id;
   ++page->used;
-  ++size_;
-  Job& job = (*this)[entry];
-  job = Job();
-  job.id = id;
   return entry;
 }
 
 void JobTable::remove(Slot slot) {
-  Job& job = (*this)[slot];
+  const Job& job = jobs_[slot];
   if (job.details != no_details) {
-    details(slot).reset();
+    details_at(job.details).reset();
     free_details_.push_back(job.details);
-    job.details = no_details;
   }
   Page* page = page_of(job.id);
   check(page != nullptr);
   page->slots[job.id.value % page_ids] = no_slot;
   if (--page->used == 0) {
     directory_.erase(job.id.value / page_ids);
-    free_pages_.push_back(last_page_);
+    pages_.remove(last_page_);
     last_key_ = UINT64_MAX;
   }
-  free_slots_.push_back(slot);
-  --size_;
+  jobs_.remove(slot);
 }
 
 Slot JobTable::find(model::JobId id) {

@@ -1,12 +1,13 @@
 // JobTable: where jobs live and how they are found by id.
 //
-// Jobs are in chunks that never move. The directory from id to slot is a hash of pages of 64 ids:
+// Jobs never move. The directory from id to slot is a hash of pages of 64 ids:
 // ids are drawn from a counter, so neighbours share a page, a job costs four bytes of directory,
 // and the hash grows by one entry in 64 jobs (a rehash of ten million jobs takes milliseconds).
 #pragma once
 
 #include "base/check.h"
 #include "core/job.h"
+#include "core/pool.h"
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
@@ -25,15 +26,10 @@ class JobTable {
   /// no_slot if there is none.
   Slot find(model::JobId id);
 
-  // Slots come from here, and each command asks for many: two loads, without the library's checks,
-  // which GCC makes calls of.
-  [[gnu::always_inline]] Job& operator[](Slot slot) {
-    return chunks_.data()[slot / chunk_jobs].get()[slot % chunk_jobs];
-  }
+  // Slots come from here.
+  [[gnu::always_inline]] Job& operator[](Slot slot) { return jobs_[slot]; }
 
-  [[gnu::always_inline]] const Job& operator[](Slot slot) const {
-    return chunks_.data()[slot / chunk_jobs].get()[slot % chunk_jobs];
-  }
+  [[gnu::always_inline]] const Job& operator[](Slot slot) const { return jobs_[slot]; }
 
   /// The job's details, made if it has none.
   [[gnu::always_inline]] Details& details(Slot slot) {
@@ -54,12 +50,11 @@ class JobTable {
     return index == no_details ? nullptr : &details_at(index);
   }
 
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return jobs_.size(); }
 
   /// What jobs, directory and details cost; heap memory of details is counted by the caller.
   std::size_t memory_bytes() const {
-    return (next_slot_ - free_slots_.size()) * sizeof(Job) +
-           (pages_.size() - free_pages_.size()) * (sizeof(Page) + 32) +
+    return jobs_.size() * sizeof(Job) + pages_.size() * (sizeof(Page) + 32) +
            (next_details_ - free_details_.size()) * sizeof(Details);
   }
 
@@ -76,7 +71,6 @@ class JobTable {
   }
 
  private:
-  static constexpr std::size_t chunk_jobs = 4096;
   static constexpr std::size_t page_ids = 64;
   static constexpr std::size_t details_chunk = 256;
 
@@ -93,18 +87,14 @@ class JobTable {
   Page* page_of(model::JobId id);
   std::vector<std::uint64_t> sorted_page_keys() const;
 
-  std::vector<std::unique_ptr<Job[]>> chunks_;
+  Pool<Job> jobs_;
+  Pool<Page> pages_;
   std::vector<std::unique_ptr<Details[]>> details_chunks_;
-  std::vector<Slot> free_slots_;
   std::vector<std::uint32_t> free_details_;
-  std::vector<Page> pages_;
-  std::vector<std::uint32_t> free_pages_;
   boost::unordered_flat_map<std::uint64_t, std::uint32_t> directory_;  ///< id / 64 → page.
   std::uint64_t last_key_ = UINT64_MAX;  ///< The page found last; neighbours come in runs.
   std::uint32_t last_page_ = 0;
-  Slot next_slot_ = 0;
   std::uint32_t next_details_ = 0;
-  std::size_t size_ = 0;
 };
 
 }  // namespace sluice::core

@@ -109,8 +109,7 @@ class Log::Impl {
     durable_end_ = std::max(durable_end_, batch.durable_end);
     for (BatchPart& part : batch.parts) {
       // The log made the chunk and owns it; the batch sees it as const because the writer must.
-      const std::shared_ptr<Chunk> chunk = std::const_pointer_cast<Chunk>(std::move(part.chunk));
-      tail_.retire(chunk);
+      tail_.retire(std::const_pointer_cast<Chunk>(std::move(part.chunk)));
     }
   }
 

@@ -1,27 +1,42 @@
-// The chunks of the tail: lookup, merging of small ones, eviction.
+// The chunks of the tail and the blocks that they are copied into: lookup and eviction.
 #include "journal/tail.h"
 
 #include "base/check.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace sluice::journal {
 namespace {
 
-/// Small batches are collected in blocks of this size, so that a batch of one frame does not hold a
-/// buffer of many.
-constexpr std::size_t block_bytes_max = 256u << 10;
-constexpr std::size_t block_bytes_min = 4u << 10;
-constexpr std::size_t blocks_in_cache_min = 8;
-/// A chunk that fills at least this part of its memory is kept as it is.
-constexpr std::size_t wasteful_factor = 4;
+constexpr std::size_t blocks_min = 8;
 constexpr std::size_t free_chunks_max = 4;
+
+/// Of runs of bytes in log order: the one that begins last at or before `at`, or end.
+template <class Runs, class Begin>
+auto find_run(const Runs& runs, Position at, Begin begin) {
+  const auto behind =
+      std::upper_bound(runs.begin(), runs.end(), at, [&](Position position, const auto& run) {
+        return position < begin(run);
+      });
+  return behind == runs.begin() ? runs.end() : std::prev(behind);
+}
 
 }  // namespace
 
+Tail::Tail(std::size_t bytes_max)
+    : bytes_max_(bytes_max),
+      block_bytes_(std::clamp(bytes_max / blocks_min, page_bytes, huge_page_bytes)) {}
+
 std::shared_ptr<Chunk> Tail::add(std::uint32_t segment, std::uint32_t offset) {
-  std::shared_ptr<Chunk> chunk = fresh();
+  std::shared_ptr<Chunk> chunk;
+  if (free_.empty()) {
+    chunk = std::make_shared<Chunk>();
+  } else {
+    chunk = std::move(free_.back());
+    free_.pop_back();
+  }
   chunk->segment = segment;
   chunk->offset = offset;
   chunks_.push_back(chunk);
@@ -35,89 +50,66 @@ void Tail::drop_last() {
   reuse(std::move(chunk));
 }
 
-void Tail::retire(const std::shared_ptr<Chunk>& chunk) {
-  const auto at = std::lower_bound(
-      chunks_.begin(),
-      chunks_.end(),
-      chunk->begin(),
-      [](const std::shared_ptr<Chunk>& c, Position begin) { return c->begin() < begin; });
-  check(at != chunks_.end());
-  check(*at == chunk);
-  check(!chunk->is_retired);
-  chunk->is_retired = true;
-  retired_bytes_ += chunk->bytes.capacity();
-  if (chunk->bytes.size() * wasteful_factor < chunk->bytes.capacity()) merge(at);
-  evict();
-}
-
-std::optional<ByteView> Tail::find(Position at, std::size_t size) {
-  const auto holds = [&](const Chunk& chunk) {
-    return chunk.segment == at.segment() && chunk.offset <= at.offset() &&
-           at.offset() + size <= chunk.end_offset();
-  };
-  if (last_found_ == nullptr || !holds(*last_found_)) {
-    const auto behind = std::upper_bound(
-        chunks_.begin(), chunks_.end(), at, [](Position position, const std::shared_ptr<Chunk>& c) {
-          return position < c->begin();
-        });
-    if (behind == chunks_.begin()) return std::nullopt;
-    Chunk* const chunk = std::prev(behind)->get();
-    if (!holds(*chunk)) return std::nullopt;
-    last_found_ = chunk;
-  }
-  return ByteView(last_found_->bytes.data() + (at.offset() - last_found_->offset), size);
-}
-
-std::shared_ptr<Chunk> Tail::fresh() {
-  if (free_.empty()) return std::make_shared<Chunk>();
-  std::shared_ptr<Chunk> chunk = std::move(free_.back());
-  free_.pop_back();
-  return chunk;
-}
-
-void Tail::reuse(std::shared_ptr<Chunk> chunk) {
-  if (last_found_ == chunk.get()) last_found_ = nullptr;
-  if (free_.size() == free_chunks_max) return;
-  chunk->bytes.clear();
-  chunk->is_retired = false;
-  chunk->is_block = false;
-  free_.push_back(std::move(chunk));
-}
-
-/// Copies a chunk that wastes its memory into the block before it, or into a new block.
-void Tail::merge(const Chunks::iterator& small) {
-  std::shared_ptr<Chunk> chunk = *small;
-  const std::size_t size = chunk->bytes.size();
-  Chunk* block = small == chunks_.begin() ? nullptr : std::prev(small)->get();
-  retired_bytes_ -= chunk->bytes.capacity();
-  if (block != nullptr && block->is_block && block->is_retired &&
-      block->segment == chunk->segment && block->end_offset() == chunk->offset &&
-      block->bytes.size() + size <= block->bytes.capacity()) {
-    block->bytes.append(chunk->bytes.view());
-    chunks_.erase(small);
-  } else {
-    auto made = std::make_shared<Chunk>();
-    made->segment = chunk->segment;
-    made->offset = chunk->offset;
-    const std::size_t reserved =
-        std::clamp(bytes_max_ / blocks_in_cache_min, block_bytes_min, block_bytes_max);
-    made->bytes.reserve(std::max(reserved, size));
-    made->bytes.append(chunk->bytes.view());
-    made->is_retired = true;
-    made->is_block = true;
-    retired_bytes_ += made->bytes.capacity();
-    *small = std::move(made);
+void Tail::retire(std::shared_ptr<Chunk> chunk) {
+  check(!chunks_.empty());
+  check(chunks_.front() == chunk);
+  chunks_.pop_front();
+  const ByteView bytes = chunk->bytes.view();
+  if (bytes.size() <= bytes_max_) {
+    Block& block = block_for(*chunk);
+    std::memcpy(block.memory.data() + block.size, bytes.data(), bytes.size());
+    block.size += bytes.size();
   }
   reuse(std::move(chunk));
 }
 
-void Tail::evict() {
-  while (retired_bytes_ > bytes_max_ && chunks_.front()->is_retired) {
-    std::shared_ptr<Chunk> chunk = std::move(chunks_.front());
-    chunks_.pop_front();
-    retired_bytes_ -= chunk->bytes.capacity();
-    reuse(std::move(chunk));
+std::optional<ByteView> Tail::find(Position at, std::size_t size) {
+  if (last_found_ != nullptr && last_found_->holds(at, size)) return last_found_->part(at, size);
+  const auto block = find_run(blocks_, at, [](const Block& each) { return each.begin(); });
+  if (block != blocks_.end() && block->holds(at, size)) {
+    last_found_ = &*block;
+    return block->part(at, size);
   }
+  const auto found = find_run(chunks_, at, [](const auto& each) { return each->begin(); });
+  if (found == chunks_.end()) return std::nullopt;
+  const Chunk& chunk = **found;
+  if (chunk.segment != at.segment() || at.offset() + size > chunk.end_offset()) return std::nullopt;
+  return chunk.bytes.view().substr(at.offset() - chunk.offset, size);
+}
+
+void Tail::reuse(std::shared_ptr<Chunk> chunk) {
+  if (free_.size() == free_chunks_max) return;
+  chunk->bytes.clear();
+  free_.push_back(std::move(chunk));
+}
+
+/// The block in which these bytes come next.
+Tail::Block& Tail::block_for(const Chunk& chunk) {
+  const std::size_t size = chunk.bytes.size();
+  if (!blocks_.empty()) {
+    Block& last = blocks_.back();
+    const bool goes_on = last.segment == chunk.segment && last.offset + last.size == chunk.offset;
+    if (goes_on && last.size + size <= last.memory.size()) return last;
+  }
+  Pages memory = take_memory(std::max(size, block_bytes_));
+  blocks_bytes_ += memory.size();
+  blocks_.push_back({chunk.segment, chunk.offset, 0, std::move(memory)});
+  return blocks_.back();
+}
+
+/// Of the oldest blocks, if the cache is full.
+Pages Tail::take_memory(std::size_t bytes) {
+  Pages memory;
+  while (!blocks_.empty() && blocks_bytes_ + bytes > bytes_max_) {
+    if (last_found_ == &blocks_.front()) last_found_ = nullptr;
+    Pages oldest = std::move(blocks_.front().memory);
+    blocks_.pop_front();
+    blocks_bytes_ -= oldest.size();
+    if (oldest.size() >= bytes) memory = std::move(oldest);
+  }
+  if (memory.size() > 0) return memory;
+  // What fits into one block costs what it takes.
+  return Pages(bytes, blocks_.empty() ? Pages::Kind::ordinary : Pages::Kind::huge);
 }
 
 }  // namespace sluice::journal
