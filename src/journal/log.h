@@ -34,7 +34,7 @@ struct LogOptions {
   std::uint32_t segment_bytes = 64u << 20;
   /// How much of the newest log is kept in memory, so that jobs that are taken soon after they were
   /// pushed are never read back from disk.
-  std::size_t tail_cache_bytes = 128u << 20;
+  std::size_t tail_cache_bytes = 64u << 20;
   /// Makes the identity of a new log differ from that of every other, so that their bytes never
   /// pass for each other's. Any number that is unlikely to be used twice, the time for example.
   std::uint64_t identity_seed = 0;
