@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 LAYERS = ("base", "model", "wire", "core")
+# Memory comes from the operating system, too: base/pages.cc maps some, and no files.
+MEMORY = {("base", "mmap")}
 # check() may print and abort (fprintf, stderr, abort): nothing else of the outside world.
 FORBIDDEN = re.compile(
     r"(f?open(at)?(64)?|creat|close|p?read(v|64)?|p?write(v|64)?|f(data)?sync|unlink(at)?|rename(at)?|mmap|"
@@ -27,7 +29,7 @@ def main():
         listing = subprocess.run(["nm", "-uC", archive], capture_output=True, text=True, check=True).stdout
         for line in listing.splitlines():
             found = re.match(r"\s+[Uw] (.*)", line)
-            if found and FORBIDDEN.fullmatch(found[1]):
+            if found and FORBIDDEN.fullmatch(found[1]) and (layer, found[1]) not in MEMORY:
                 errors.append(f"{archive}: error: calls {found[1]}: '{layer}' is deterministic, hand it in")
     if not seen:
         errors.append(f"{build}: error: none of the libraries {', '.join(LAYERS)} is there")
