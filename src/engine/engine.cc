@@ -73,7 +73,7 @@ class Engine::Impl {
   void go_on();
   void wait();
   bool has_work() const;
-  bool is_little() const;
+  bool is_inbox_little() const;
   void wake();
   bool send(SessionId session, std::vector<SessionReply>& replies);
   bool put(Inbound inbound, bool is_little = false);
@@ -215,11 +215,11 @@ void Engine::Impl::wait() {
 /// Requires mutex_.
 bool Engine::Impl::has_work() const {
   if (is_stopping_ || has_written_) return true;
-  return has_room_ && !inbox_.empty() && !(is_writing_ && is_little());
+  return has_room_ && !inbox_.empty() && !(is_writing_ && is_inbox_little());
 }
 
 /// Requires mutex_. What is in the inbox can be left to others than the engine's thread.
-bool Engine::Impl::is_little() const {
+bool Engine::Impl::is_inbox_little() const {
   return is_all_little_ && inbox_.size() <= help_batches_max;
 }
 
@@ -251,7 +251,7 @@ void Engine::Impl::help() {
   {
     const std::lock_guard lock(mutex_);
     if (inbox_.empty()) return;
-    if (!is_resting_ || !is_little() || is_stopping_) return parker_.unpark();
+    if (!is_resting_ || !is_inbox_little() || is_stopping_) return parker_.unpark();
     begin_turn();
   }
   if (turn(true)) parker_.unpark();
@@ -290,8 +290,8 @@ bool Engine::Impl::put(Inbound inbound, bool is_little) {
     const std::lock_guard lock(mutex_);
     inbox_.push_back(std::move(inbound));
     is_all_little_ = is_all_little_ && is_little;
-    if (is_resting_ && this->is_little()) return true;
-    if (is_in_turn_ || (is_writing_ && this->is_little())) return false;
+    if (is_resting_ && is_inbox_little()) return true;
+    if (is_in_turn_ || (is_writing_ && is_inbox_little())) return false;
   }
   parker_.unpark();
   return false;

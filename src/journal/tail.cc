@@ -23,6 +23,16 @@ auto find_run(const Runs& runs, Position at, Begin begin) {
   return behind == runs.begin() ? runs.end() : std::prev(behind);
 }
 
+/// The bytes, if all of them are in this run.
+template <class Run>
+std::optional<ByteView> part_of(const Run& run, Position at, std::size_t size) {
+  const ByteView content = run.content();
+  if (run.segment != at.segment() || at.offset() < run.offset) return std::nullopt;
+  const std::size_t skipped = at.offset() - run.offset;
+  if (skipped + size > content.size()) return std::nullopt;
+  return content.substr(skipped, size);
+}
+
 }  // namespace
 
 Tail::Tail(std::size_t bytes_max)
@@ -64,17 +74,15 @@ void Tail::retire(std::shared_ptr<Chunk> chunk) {
 }
 
 std::optional<ByteView> Tail::find(Position at, std::size_t size) {
-  if (last_found_ != nullptr && last_found_->holds(at, size)) return last_found_->part(at, size);
-  const auto block = find_run(blocks_, at, [](const Block& each) { return each.begin(); });
-  if (block != blocks_.end() && block->holds(at, size)) {
-    last_found_ = &*block;
-    return block->part(at, size);
+  if (last_found_ != nullptr) {
+    if (const std::optional<ByteView> bytes = part_of(*last_found_, at, size)) return bytes;
   }
-  const auto found = find_run(chunks_, at, [](const auto& each) { return each->begin(); });
-  if (found == chunks_.end()) return std::nullopt;
-  const Chunk& chunk = **found;
-  if (chunk.segment != at.segment() || at.offset() + size > chunk.end_offset()) return std::nullopt;
-  return chunk.bytes.view().substr(at.offset() - chunk.offset, size);
+  const auto chunk = find_run(chunks_, at, [](const auto& each) { return each->begin(); });
+  if (chunk != chunks_.end()) return part_of(**chunk, at, size);
+  const auto block = find_run(blocks_, at, [](const Block& each) { return each.begin(); });
+  if (block == blocks_.end()) return std::nullopt;
+  last_found_ = &*block;
+  return part_of(*block, at, size);
 }
 
 void Tail::reuse(std::shared_ptr<Chunk> chunk) {

@@ -25,6 +25,8 @@ struct Chunk {
 
   Position begin() const { return {segment, offset}; }
 
+  ByteView content() const { return bytes.view(); }
+
   std::uint32_t end_offset() const { return offset + static_cast<std::uint32_t>(bytes.size()); }
 };
 
@@ -53,14 +55,7 @@ class Tail {
 
     Position begin() const { return {segment, offset}; }
 
-    bool holds(Position at, std::size_t count) const {
-      return segment == at.segment() && offset <= at.offset() &&
-             at.offset() + count <= offset + size;
-    }
-
-    ByteView part(Position at, std::size_t count) const {
-      return {memory.data() + (at.offset() - offset), count};
-    }
+    ByteView content() const { return {memory.data(), size}; }
   };
 
   void reuse(std::shared_ptr<Chunk> chunk);
