@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "engine/commit_delay.h"
 #include "engine/life.h"
 #include "engine/scrubber.h"
 #include "io/parker.h"
@@ -51,7 +52,10 @@ Result<void> copy_file(io::Directory& from, io::Directory& to, const journal::Lo
 class Engine::Impl {
  public:
   Impl(io::Directory& directory, io::Clock& clock, EngineOptions options)
-      : directory_(directory), clock_(clock), options_(std::move(options)) {}
+      : directory_(directory),
+        clock_(clock),
+        options_(std::move(options)),
+        commit_delay_(options_.commit_delay_max) {}
 
   Result<void> open();
   void stop();
@@ -59,7 +63,8 @@ class Engine::Impl {
   void detach(SessionId session);
   void submit(SessionId session, RequestBatch batch);
   bool submit_quietly(SessionId session, RequestBatch batch);
-  void help();
+  bool help();
+  std::chrono::steady_clock::time_point commit_not_before();
   Result<BackupDone> backup(std::string path);
 
   Now now() const { return life_->now(); }
@@ -76,7 +81,7 @@ class Engine::Impl {
   bool is_inbox_little() const;
   void wake();
   bool send(SessionId session, std::vector<SessionReply>& replies);
-  bool put(Inbound inbound, bool is_little = false);
+  bool put(Inbound inbound, bool is_little = false, std::size_t awaited = 0);
   void run_on_engine(std::function<void()> task);
   std::vector<journal::Log::Extent> durable_extents();
 
@@ -93,6 +98,8 @@ class Engine::Impl {
 
   mutable std::mutex mutex_;  ///< Guards what follows.
   std::vector<Inbound> inbox_;
+  std::size_t awaited_ = 0;  ///< Requests in the inbox that were left to help() and have a reply.
+  CommitDelay commit_delay_;
   bool has_room_ = true;  ///< What is in the inbox may be taken.
   bool has_written_ = false;
   bool is_resting_ = false;    ///< Nobody called it: others may take a turn.
@@ -170,6 +177,7 @@ void Engine::Impl::run() {
 void Engine::Impl::begin_turn() {
   if (has_room_) {
     taken_.swap(inbox_);
+    awaited_ = 0;
     is_all_little_ = true;
   }
   has_written_ = false;
@@ -245,16 +253,38 @@ void Engine::Impl::wake() {
 }
 
 /// A turn on the caller's thread. If the engine's thread wakes meanwhile, it waits for its end.
-void Engine::Impl::help() {
+bool Engine::Impl::help() {
   const std::unique_lock turn_lock(turn_mutex_, std::try_to_lock);
-  if (!turn_lock) return parker_.unpark();  // Who takes it may have looked at the inbox before.
+  if (!turn_lock) {  // Who takes it may have looked at the inbox before.
+    parker_.unpark();
+    return false;
+  }
+  std::size_t awaited = 0;
   {
     const std::lock_guard lock(mutex_);
-    if (inbox_.empty()) return;
-    if (!is_resting_ || !is_inbox_little() || is_stopping_) return parker_.unpark();
+    if (inbox_.empty()) return false;
+    if (!is_resting_ || !is_inbox_little() || is_stopping_) {
+      parker_.unpark();
+      return false;
+    }
+    awaited = awaited_;
     begin_turn();
   }
+  const std::uint64_t syncs = counters_.syncs_total.load(std::memory_order_relaxed);
   if (turn(true)) parker_.unpark();
+  if (counters_.syncs_total.load(std::memory_order_relaxed) == syncs) return false;
+  const std::lock_guard lock(mutex_);
+  commit_delay_.synced(std::chrono::steady_clock::now(), life_->last_sync_took(), awaited);
+  return true;
+}
+
+std::chrono::steady_clock::time_point Engine::Impl::commit_not_before() {
+  const std::lock_guard lock(mutex_);
+  const auto time = commit_delay_.not_before(awaited_);
+  if (time > std::chrono::steady_clock::now()) {
+    counters_.commit_delays_total.fetch_add(1, std::memory_order_relaxed);
+  }
+  return time;
 }
 
 // -- The port. -----------------------------------------------------------------------------------
@@ -281,14 +311,19 @@ void Engine::Impl::submit(SessionId session, RequestBatch batch) {
 bool Engine::Impl::submit_quietly(SessionId session, RequestBatch batch) {
   const bool is_little =
       batch.requests.size() <= help_requests_max && batch.bytes.size() <= help_bytes_max;
-  return put({.session = session, .batch = std::move(batch)}, is_little);
+  const auto awaited =
+      is_little ? std::ranges::count(batch.requests, true, &Request::has_reply) : 0;
+  return put({.session = session, .batch = std::move(batch)},
+             is_little,
+             static_cast<std::size_t>(awaited));
 }
 
 /// True: the engine rests, and need not be woken for so little.
-bool Engine::Impl::put(Inbound inbound, bool is_little) {
+bool Engine::Impl::put(Inbound inbound, bool is_little, std::size_t awaited) {
   {
     const std::lock_guard lock(mutex_);
     inbox_.push_back(std::move(inbound));
+    awaited_ += awaited;
     is_all_little_ = is_all_little_ && is_little;
     if (is_resting_ && is_inbox_little()) return true;
     if (is_in_turn_ || (is_writing_ && is_inbox_little())) return false;
@@ -386,8 +421,12 @@ bool Engine::submit_quietly(SessionId session, RequestBatch batch) {
   return impl_->submit_quietly(session, std::move(batch));
 }
 
-void Engine::help() {
-  impl_->help();
+bool Engine::help() {
+  return impl_->help();
+}
+
+std::chrono::steady_clock::time_point Engine::commit_not_before() {
+  return impl_->commit_not_before();
 }
 
 const Counters& Engine::counters() const {

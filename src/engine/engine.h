@@ -13,6 +13,7 @@
 #include "journal/log.h"
 #include "model/limits.h"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -33,6 +34,8 @@ struct EngineOptions {
   model::Limits limits;
   journal::LogOptions log;
   SyncPolicy sync;
+  /// So long a small sync is put off at most, so that more requests share it (commit_delay.h).
+  std::chrono::microseconds commit_delay_max{500};
   /// The whole journal is read again and verified once in this time (engine/scrubber.h); 0: never.
   Duration scrub_period{0};
   std::uint16_t partition = 0;
@@ -67,7 +70,8 @@ class Engine final : public Port {
   void detach(SessionId session) override;
   void submit(SessionId session, RequestBatch batch) override;
   bool submit_quietly(SessionId session, RequestBatch batch) override;
-  void help() override;
+  bool help() override;
+  std::chrono::steady_clock::time_point commit_not_before() override;
   const Counters& counters() const override;
   Now now() const override;
   Result<BackupDone> backup(std::string directory) override;

@@ -198,6 +198,36 @@ TEST_F(HelpTest, TheTurnIsTakenHereAndItsAnswersComeBeforeItReturns) {
   EXPECT_TRUE(is_here);
 }
 
+TEST_F(HelpTest, ASyncIsPutOffForWhoeverIsStillToCome) {
+  const auto session = std::make_shared<ThreadSession>();
+  const SessionId id = engine_->attach(session);
+  EXPECT_EQ(engine_->commit_not_before(), std::chrono::steady_clock::time_point());
+  // Until no turn was the engine's thread's, which may wake by itself.
+  const auto sync = [&](std::size_t pushes_count) {
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+      if (engine_->submit_quietly(id, pushes(pushes_count)) && engine_->help()) return;
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    FAIL();
+  };
+  sync(10);
+  EXPECT_EQ(engine_->commit_not_before(), std::chrono::steady_clock::time_point());
+  const auto before = std::chrono::steady_clock::now();
+  sync(2);
+  const bool is_left = engine_->submit_quietly(id, pushes(2));
+  const auto until = engine_->commit_not_before();
+  if (is_left) {  // Else the engine's thread has it.
+    EXPECT_GE(until, before);
+    engine_->help();
+  }
+  const std::uint64_t delays = engine_->counters().commit_delays_total;
+  EXPECT_LE(delays, 1u);
+  sync(2);
+  EXPECT_EQ(engine_->commit_not_before(), std::chrono::steady_clock::time_point())
+      << "nothing came meanwhile";
+  EXPECT_EQ(engine_->counters().commit_delays_total, delays);
+}
+
 TEST_F(HelpTest, MuchIsLeftToTheEngine) {
   const auto session = std::make_shared<ThreadSession>();
   const SessionId id = engine_->attach(session);

@@ -79,6 +79,8 @@ class Life {
   /// The journal's thread writes a batch, and the disk is quick: behind it there is a turn soon.
   bool is_writing_quickly() const { return committer_->is_busy() && is_disk_quick(); }
 
+  std::chrono::microseconds last_sync_took() const { return cycle_->last_sync_took(); }
+
   /// Waits for a batch under way, syncs everything, releases its replies and ends the log cleanly.
   void end();
 

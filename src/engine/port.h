@@ -22,6 +22,7 @@
 #include <boost/container/deque.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <forward_list>
 #include <memory>
 #include <string>
@@ -90,6 +91,7 @@ struct Counters {
   std::atomic<std::uint64_t> commands_total{0};
   std::atomic<std::uint64_t> syncs_total{0};
   std::atomic<std::uint64_t> sync_microseconds_total{0};
+  std::atomic<std::uint64_t> commit_delays_total{0};  ///< Syncs that were put off for others.
   std::atomic<std::uint64_t> written_bytes_total{0};
   std::atomic<std::uint64_t> journal_bytes{0};
   std::atomic<std::uint64_t> journal_segments{0};
@@ -129,7 +131,13 @@ class Port {
   /// Does what submit_quietly() left to do, here and now, or wakes the engine for it. It may write
   /// and sync, and calls on_replies() of whom it concerns. Two threads need not be woken for a lone
   /// request then, which takes longer than all the rest but the sync (docs/adr/0007).
-  virtual void help() {}
+  /// True: it has synced.
+  virtual bool help() { return false; }
+
+  /// Behind a help() that has synced, when what came meanwhile is submitted and before the replies
+  /// are sent, which make clients send more: the next help() is best called no sooner than this, as
+  /// more is to come that would share its sync (docs/adr/0005).
+  virtual std::chrono::steady_clock::time_point commit_not_before() { return {}; }
 
   virtual const Counters& counters() const = 0;
   /// Now as the engine sees it; to render ages and deadlines. Any thread.

@@ -143,20 +143,37 @@ void IoThread::join() {
 }
 
 void IoThread::submit(engine::SessionId session, engine::RequestBatch batch) {
-  if (!shared_.port.submit_quietly(session, std::move(batch)) || is_help_posted_) return;
-  is_help_posted_ = true;
-  // Behind the sockets that are readable now: what they bring shares the sync.
-  asio::post(context_, [this] { help(); });
+  if (!shared_.port.submit_quietly(session, std::move(batch)) || is_help_due_) return;
+  is_help_due_ = true;
+  // Behind the sockets that are known to be readable: what they bring shares the sync.
+  if (!is_behind_sync_) asio::post(context_, [this] { help(); });
+}
+
+/// Behind the sockets that are readable now. Asio looks at them behind what is posted, and hands
+/// out what is readable behind what is posted meanwhile.
+void IoThread::post_behind_sockets(void (IoThread::*call)()) {
+  asio::post(context_, [this, call] { asio::post(context_, [this, call] { (this->*call)(); }); });
 }
 
 void IoThread::help() {
-  is_help_posted_ = false;
+  is_help_due_ = false;
   {
     const std::lock_guard lock(mutex_);
     is_inbox_awaited_ = true;
   }
-  shared_.port.help();
+  if (!shared_.port.help()) return take_inbox();
+  // What came during the sync is read before its replies are sent, which bring more.
+  is_behind_sync_ = true;
+  post_behind_sockets(&IoThread::go_on);
+}
+
+void IoThread::go_on() {
+  is_behind_sync_ = false;
+  const auto next = shared_.port.commit_not_before();
   take_inbox();
+  if (!is_help_due_) return;
+  std::this_thread::sleep_until(next);
+  post_behind_sockets(&IoThread::help);
 }
 
 void IoThread::deliver(std::shared_ptr<Session> session,

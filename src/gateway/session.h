@@ -100,7 +100,7 @@ class IoThread {
   boost::asio::io_context& context() { return context_; }
 
   /// For a session of this thread, on it: Port::submit_quietly(), and Port::help() behind what it
-  /// does now.
+  /// does now, or when it is best done.
   void submit(engine::SessionId session, engine::RequestBatch batch);
   /// Hands replies over to a session of this thread. Any thread; never blocks for long.
   void deliver(std::shared_ptr<Session> session, std::vector<engine::SessionReply> replies);
@@ -120,7 +120,9 @@ class IoThread {
     std::vector<engine::SessionReply> replies;
   };
 
+  void post_behind_sockets(void (IoThread::*call)());
   void help();
+  void go_on();
   void take_inbox();
   void sweep();
   void give_memory_back();
@@ -130,8 +132,9 @@ class IoThread {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer sweeper_;
   std::unordered_set<std::shared_ptr<Session>> sessions_;
-  bool is_help_posted_ = false;
-  std::mutex mutex_;  ///< Of the next two: the engine's turn and this thread meet here.
+  bool is_help_due_ = false;
+  bool is_behind_sync_ = false;  ///< go_on() sees to help().
+  std::mutex mutex_;             ///< Of the next two: the engine's turn and this thread meet here.
   bool is_inbox_awaited_ = false;  ///< This thread looks at it next, and needs not be told.
   std::vector<Parcel> inbox_;
   std::vector<Parcel> taken_;

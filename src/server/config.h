@@ -45,6 +45,7 @@ struct Config {
   std::optional<Endpoint> amqp{{"127.0.0.1", 5672}};  ///< None: off.
   bool is_amqp_asked_for = false;  ///< Otherwise the server starts without, if the port is taken.
   engine::SyncPolicy sync;
+  std::uint32_t commit_delay_microseconds_max = 500;
   std::uint32_t io_threads = 1;
   std::uint32_t connections_max = 10'000;
   std::uint32_t pipeline_max = 10'000;

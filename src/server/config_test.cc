@@ -164,6 +164,7 @@ TEST(Config, EveryNumberIsAcceptedAtItsBoundsAndRefusedBeyond) {
       {"drain", "0", "3600000"},
       {"silence_max", "0", "3600000"},
       {"scrub_period", "0", "31536000000"},
+      {"commit_delay_microseconds_max", "0", "2000"},
       {"sync", "1", "60000"},
   };
   for (const auto& [key, min, max] : bounds) {

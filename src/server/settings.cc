@@ -314,6 +314,11 @@ std::vector<Setting> limit_settings() {
 
 std::vector<Setting> journal_settings() {
   return {
+      count("commit_delay_microseconds_max",
+            "So long at most a small sync waits for requests that are likely to come and share it; "
+            "no longer than the last one took, and not for clients that wait for it. 0: never.",
+            {0, 2000},
+            [](auto& c) -> auto& { return c.commit_delay_microseconds_max; }),
       bytes("segment_bytes",
             "Length of one file of the journal. Small ones are freed sooner, large ones cost fewer "
             "file operations.",

@@ -63,6 +63,7 @@ tl::expected<std::unique_ptr<Wiring>, Ending> Wiring::open(const Config& config,
   options.limits = config.limits;
   options.log = config.log;
   options.sync = config.sync;
+  options.commit_delay_max = std::chrono::microseconds(config.commit_delay_microseconds_max);
   options.scrub_period = config.scrub_period;
   options.headers_of = amqp::headers_of;
   options.on_failure = std::move(events.on_failure);
