@@ -137,6 +137,9 @@ class World {
     cycle_->apply(only_session, std::move(batch), now);
   }
 
+  /// As for a request whose reply is none of these.
+  void skip_sequence() { ++sequence_; }
+
   void pull(ByteView queue) {
     RequestBatch batch;
     batch.queue_lists.push_back({queue});
@@ -437,7 +440,6 @@ TEST(Cycle, MuchThatNobodyWaitsForIsSyncedWithinItsTimeToo) {
 
 constexpr std::size_t step_jobs = 10'000;  // As in core/queues.cc.
 
-/// The answer to whoever awaits one of the jobs comes between its steps.
 TEST(Cycle, PublishesShareAReplyIfAllThatItSaysIsThatTheyWentToAQueue) {
   World world(true);
   world.is_idle = false;
@@ -471,6 +473,18 @@ TEST(Cycle, AReplyIsNotSharedWithWhatIsDurableEarlierOrLater) {
   EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{2, 2, 1}));
 }
 
+TEST(Cycle, AReplyIsSharedWithTheRequestsRightBehindOnly) {
+  World world;
+  world.push("mail");
+  world.commit();
+  world.publish({"mail", "mail"});
+  world.skip_sequence();
+  world.publish({"mail"});
+  world.commit();
+  EXPECT_TRUE((world.routed == std::vector<std::uint32_t>{2, 1}));
+}
+
+/// The answer to whoever awaits one of the jobs comes between its steps.
 TEST(Cycle, APurgeInSeveralStepsIsDoneAlsoWhenOneOfItsJobsIsAwaited) {
   World world;
   world.push_many("mail", "payload", 2 * step_jobs + 1);
