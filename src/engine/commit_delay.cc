@@ -6,10 +6,11 @@
 
 namespace sluice::engine {
 
-void CommitDelay::synced(TimePoint end, std::chrono::microseconds took, std::size_t answered) {
+bool CommitDelay::synced(TimePoint end, std::chrono::microseconds took, std::size_t answered) {
   end_ = end;
   took_ = took;
   answered_ = answered;
+  return answered > 1 || std::max(most_, most_before_) > 1;
 }
 
 CommitDelay::TimePoint CommitDelay::not_before(std::size_t waiting) {

@@ -1,6 +1,6 @@
 // CommitDelay: until when the next sync is best put off, so that more requests share it.
 //
-//   delay.synced(end, took, answered);          // a sync has ended, and answers so many requests
+//   if (!delay.synced(end, took, answered)) …   // a sync has ended, and answers so many requests
 //   … what came during it is handed over: `waiting` requests …
 //   sleep_until(delay.not_before(waiting));     // … and here, the replies have been sent
 //
@@ -24,7 +24,8 @@ class CommitDelay {
   /// At most so long behind a sync, and three quarters of what it took; 0: never.
   explicit CommitDelay(std::chrono::microseconds max) : max_(max) {}
 
-  void synced(TimePoint end, std::chrono::microseconds took, std::size_t answered);
+  /// False: not_before() need not be asked. A lone client is spared the look at the sockets.
+  bool synced(TimePoint end, std::chrono::microseconds took, std::size_t answered);
 
   /// Once behind each synced(), with what came during the sync; else, and if nothing is to be put
   /// off: the beginning of time.

@@ -32,8 +32,11 @@ TEST_F(CommitDelayTest, MoreIsToComeWhereMoreWasOutstandingLately) {
 }
 
 TEST_F(CommitDelayTest, ALoneClientIsNeverHeldUp) {
-  for (int sync = 0; sync < 100; ++sync)
+  for (int sync = 0; sync < 100; ++sync) {
+    EXPECT_FALSE(delay_.synced(now_, took_, 1)) << "nor need its socket be looked at";
     EXPECT_EQ(delay(1, 0), microseconds(0));
+  }
+  EXPECT_TRUE(delay_.synced(now_, took_, 2));
 }
 
 TEST_F(CommitDelayTest, ClientsThatWaitForTheirAnswersAreNotHeldUp) {

@@ -274,8 +274,8 @@ bool Engine::Impl::help() {
   if (turn(true)) parker_.unpark();
   if (counters_.syncs_total.load(std::memory_order_relaxed) == syncs) return false;
   const std::lock_guard lock(mutex_);
-  commit_delay_.synced(std::chrono::steady_clock::now(), life_->last_sync_took(), awaited);
-  return true;
+  const auto now = std::chrono::steady_clock::now();
+  return commit_delay_.synced(now, life_->last_sync_took(), awaited);
 }
 
 std::chrono::steady_clock::time_point Engine::Impl::commit_not_before() {

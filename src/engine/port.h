@@ -131,10 +131,10 @@ class Port {
   /// Does what submit_quietly() left to do, here and now, or wakes the engine for it. It may write
   /// and sync, and calls on_replies() of whom it concerns. Two threads need not be woken for a lone
   /// request then, which takes longer than all the rest but the sync (docs/adr/0007).
-  /// True: it has synced.
+  /// True: commit_not_before() is to be asked.
   virtual bool help() { return false; }
 
-  /// Behind a help() that has synced, when what came meanwhile is submitted and before the replies
+  /// Behind a help() that was true, when what came meanwhile is submitted and before the replies
   /// are sent, which make clients send more: the next help() is best called no sooner than this, as
   /// more is to come that would share its sync (docs/adr/0005).
   virtual std::chrono::steady_clock::time_point commit_not_before() { return {}; }
