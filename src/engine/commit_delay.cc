@@ -10,7 +10,7 @@ bool CommitDelay::synced(TimePoint end, std::chrono::microseconds took, std::siz
   end_ = end;
   took_ = took;
   answered_ = answered;
-  return answered > 1 || std::max(most_, most_before_) > 1;
+  return max_.count() > 0 && (answered > 1 || std::max(most_, most_before_) > 1);
 }
 
 CommitDelay::TimePoint CommitDelay::not_before(std::size_t waiting) {

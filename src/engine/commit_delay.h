@@ -24,7 +24,8 @@ class CommitDelay {
   /// At most so long behind a sync, and three quarters of what it took; 0: never.
   explicit CommitDelay(std::chrono::microseconds max) : max_(max) {}
 
-  /// False: not_before() need not be asked. A lone client is spared the look at the sockets.
+  /// False: not_before() need not be asked. A lone client is spared the look at the sockets, and
+  /// everybody where nothing is ever put off.
   bool synced(TimePoint end, std::chrono::microseconds took, std::size_t answered);
 
   /// Once behind each synced(), with what came during the sync; else, and if nothing is to be put

@@ -64,6 +64,7 @@ TEST_F(CommitDelayTest, ItTakesNoLongerThanItMay) {
   took_ = std::chrono::milliseconds(3);
   EXPECT_EQ(delay(2, 2), microseconds(500));
   delay_ = CommitDelay(microseconds(0));
+  EXPECT_FALSE(delay_.synced(now_, took_, 10));
   delay(10, 10);
   EXPECT_EQ(delay(2, 2), microseconds(0));
 }

@@ -122,7 +122,8 @@ class Port {
   virtual void submit(SessionId session, RequestBatch batch) = 0;
 
   /// submit() for a thread that serves clients. True: it is little, the engine rests, and nobody
-  /// was woken for it: the thread calls help() as soon as it has nothing more to hand over.
+  /// was woken for it: the thread calls help() as soon as it has nothing more to hand over, or at
+  /// commit_not_before().
   virtual bool submit_quietly(SessionId session, RequestBatch batch) {
     submit(session, std::move(batch));
     return false;

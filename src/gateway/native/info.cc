@@ -66,9 +66,8 @@ void persistence_section(std::string& text, const InfoSources& from) {
                  "loading:0\r\njournal_bytes:{}\r\njournal_segments:{}\r\nlive_bytes:{}\r\n"
                  "written_bytes_total:{}\r\ncleaned_bytes_total:{}\r\nscrubbed_bytes_total:{}\r\n"
                  "damaged_segments_total:{}\r\nsyncs_total:{}\r\n"
-                 "sync_microseconds_total:{}\r\ncommit_delays_total:{}\r\ndisk_free_bytes:{}"
-                 "\r\nout_of_space:{}\r\n"
-                 "low_on_memory:{}\r\n",
+                 "sync_microseconds_total:{}\r\ncommit_delays_total:{}\r\n"
+                 "disk_free_bytes:{}\r\nout_of_space:{}\r\nlow_on_memory:{}\r\n",
                  engine.journal_bytes.load(),
                  engine.journal_segments.load(),
                  from.stats.live_bytes,
